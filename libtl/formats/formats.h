@@ -1,0 +1,72 @@
+/* formats/formats.h: files of named tensors. Knows core only. */
+#ifndef TL__FORMATS_H
+#define TL__FORMATS_H
+
+#include "core/core.h"
+
+#define TL__ARCHIVE_MAX_RANK 8
+
+/* One tensor in a file. `data` points into the mapping; where `strides` is not plain C order the elements lie
+ * apart (PyTorch's views). Every index was checked to stay inside the file when the archive was opened. */
+typedef struct tl__entry {
+    char *name;
+    int dtype; /* tl_dtype */
+    int rank;
+    int64_t shape[TL__ARCHIVE_MAX_RANK];
+    int64_t strides[TL__ARCHIVE_MAX_RANK]; /* in elements */
+    int64_t count;
+    const uint8_t *data; /* of the element at index 0 */
+} tl__entry;
+
+typedef struct tl__metadata {
+    char *key, *value;
+} tl__metadata;
+
+/* What ONNX adds to a tensor list: which initialisers the Conv and Gemm/MatMul nodes use, in graph order. */
+typedef struct tl__archive_layer {
+    size_t weight;        /* index into entries */
+    size_t bias;          /* or SIZE_MAX */
+    bool convolution;     /* otherwise a linear one */
+    bool transposed;      /* of a linear one: the weight is [in, out], not [out, in] */
+} tl__archive_layer;
+
+typedef struct tl__archive {
+    tl_context *context;
+    char *path;
+    const char *format; /* "safetensors", "torch zip", "torch legacy", "onnx" */
+    tl__mapping mapping;
+    tl__entry *entries; /* in the file's order */
+    size_t entry_count;
+    tl__metadata *metadata;
+    size_t metadata_count;
+    tl__archive_layer *layers; /* ONNX only */
+    size_t layer_count;
+} tl__archive;
+
+/* Opens a file of any known format, told by its contents. Names have "module." and the wrapping dictionary
+ * ("state_dict", "model", ...) taken off. Nothing in the file is executed, and no more memory is used than its
+ * size explains. TL_ERROR_IO, TL_ERROR_FORMAT (what is wrong, where), TL_ERROR_MEMORY, TL_ERROR_LIMIT. */
+tl_status tl__archive_open(tl_context *context, const char *path, tl__archive **out);
+void tl__archive_close(tl__archive *archive);
+
+const tl__entry *tl__archive_find(const tl__archive *archive, const char *name); /* or NULL */
+const char *tl__archive_get(const tl__archive *archive, const char *key);        /* metadata, or NULL */
+
+/* Elements first .. first + count - 1 in C order of the shape, as f32 (from any float or integer type). */
+void tl__entry_read_f32(const tl__entry *entry, int64_t first, int64_t count, float *out);
+
+/* One tensor to be written; read(user, index, out) fills its bytes (C order) when its turn comes, so that a large
+ * model need not be in memory. */
+typedef struct tl__output {
+    const char *name;
+    int dtype, rank;
+    int64_t shape[TL__ARCHIVE_MAX_RANK];
+} tl__output;
+
+/* Writes a .safetensors file, whole or not at all. Header padded to 8 bytes with spaces; tensors in the given
+ * order, which the caller sorts as it likes. TL_ERROR_IO (no space left included), TL_ERROR_MEMORY. */
+tl_status tl__safetensors_write(tl_context *context, const char *path, const tl__output *outputs, size_t count,
+                                const tl__metadata *metadata, size_t metadata_count,
+                                tl_status (*read)(void *user, size_t index, void *out), void *user);
+
+#endif

@@ -1,0 +1,1 @@
+libtl_all_la_SOURCES += %reldir%/formats.h

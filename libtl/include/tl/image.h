@@ -1,0 +1,44 @@
+/* tl/image.h: from a PNG or JPEG file to the pixels a network sees, equal byte for byte to what Pillow and
+ * torchvision make of the same file. */
+#ifndef TL_IMAGE_H
+#define TL_IMAGE_H
+
+#include <tl/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum tl_alpha {
+    TL_ALPHA_DROP = 0,  /* as Image.convert("RGB") does: the colour under the alpha stays */
+    TL_ALPHA_WHITE = 1, /* composited onto white */
+    TL_ALPHA_BLACK = 2,
+} tl_alpha;
+
+/* torchvision's Compose([Resize(resize), CenterCrop(crop), ToTensor(), Normalize(mean, std)]). */
+typedef struct tl_preprocess {
+    size_t size;
+    int resize;    /* the shorter side becomes this, bilinear with antialiasing; 0: not resized. <= 16384 */
+    int crop;      /* side of the centred square; where the image is smaller, zeros around it. 1 .. 16384 */
+    tl_alpha alpha;
+    float mean[3], std[3]; /* RGB, of values in 0 .. 1; std > 0 */
+} tl_preprocess;
+
+/* ImageNet's: 256, 224, TL_ALPHA_DROP, mean 0.485 0.456 0.406, std 0.229 0.224 0.225. */
+TL_API void tl_preprocess_init(tl_preprocess *preprocess, size_t size);
+
+/* Reads `path`, makes RGB of it, resizes and crops: crop * crop * 3 bytes, row by row, into `rgb`.
+ * Grey, palette (with or without transparency), alpha, 1 to 16 bits, interlaced; baseline and progressive JPEG in
+ * grey, YCbCr, RGB, CMYK, YCCK. EXIF orientation is ignored, as Pillow does by default.
+ * TL_ERROR_IO: cannot be read. TL_ERROR_FORMAT: not a PNG or JPEG, or damaged. TL_ERROR_LIMIT: more than 2^28
+ * pixels. TL_ERROR_ARGUMENT: a bad preprocess. TL_ERROR_MEMORY. The message names the file. */
+TL_API tl_status tl_image_load(tl_context *context, const char *path, const tl_preprocess *preprocess, uint8_t *rgb);
+
+/* As torchvision's Normalize(ToTensor(.)): y = (byte / 255 - mean[c]) / std[c], every step rounded to float.
+ * `rgb` and `out` have `pixels` * 3 elements, channels innermost. */
+TL_API void tl_image_normalize(const tl_preprocess *preprocess, const uint8_t *rgb, size_t pixels, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,148 @@
+/* tl/train.h: fine-tuning and evaluation. */
+#ifndef TL_TRAIN_H
+#define TL_TRAIN_H
+
+#include <tl/dataset.h>
+#include <tl/device.h>
+#include <tl/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where every batch-norm of the network takes its statistics from while training. */
+typedef enum tl_bn {
+    TL_BN_EVAL = 0,  /* stored ones, which stay as they are */
+    TL_BN_BATCH = 1, /* the batch's, and the stored ones move: model.train() */
+    TL_BN_MIXED = 2, /* the batch's where its scale or shift trains, the stored ones elsewhere */
+} tl_bn;
+
+/* One stage: which parameters train, how, for how long. Stages run in order; Adam's moments of a parameter that
+ * trains again go on from where they were. */
+typedef struct tl_stage {
+    size_t size;
+    const char *name;  /* for messages; default "head" */
+    const char *train; /* patterns over parameter names, separated by commas or spaces: '*' any run of characters,
+                        * '?' one, '[...]' a set; default: the head, "fc.*" or "classifier.6.*" */
+    int epochs;        /* >= 1; default 10 */
+    double lr;         /* > 0; default 1e-3 */
+    double beta1, beta2, eps, weight_decay; /* Adam's; default 0.9, 0.999, 1e-8, 0 */
+} tl_stage;
+TL_API void tl_stage_init(tl_stage *stage, size_t size);
+
+/* Means over samples, so that a smaller last batch counts for what it is. */
+typedef struct tl_score {
+    double loss;     /* cross-entropy */
+    double accuracy; /* 0 .. 1 */
+    int64_t images;
+} tl_score;
+
+typedef struct tl_epoch {
+    size_t size;
+    const char *stage;
+    int stage_index, epoch, epochs; /* epoch counts from 1 over all stages; epochs is their sum */
+    int stage_epoch;                /* counts from 1 within the stage */
+    tl_score train, val;            /* train: as seen while training; val.images is 0 without a validation set */
+    bool best;                      /* the best validation accuracy so far (or train loss without one) */
+    double lr, seconds;
+} tl_epoch;
+
+typedef enum tl_phase { TL_PHASE_FEATURES = 0, TL_PHASE_TRAIN = 1, TL_PHASE_VALIDATE = 2 } tl_phase;
+
+typedef struct tl_progress {
+    size_t size;
+    tl_phase phase;
+    int stage_index, epoch, epochs;
+    int64_t done, total; /* images */
+    double loss;         /* mean so far; NaN where there is none */
+    double seconds;      /* since the phase began */
+} tl_progress;
+
+typedef struct tl_stage_report {
+    size_t size;
+    const char *stage;
+    int stage_index;
+    int64_t trainable, parameters;    /* elements */
+    size_t trainable_tensors, tensors;
+    bool features_cached;             /* the frozen prefix is computed once per image */
+    const char *cache;                /* up to where ("avgpool"), or why not: "batch statistics in the prefix" */
+    const char *plan;                 /* a report in several lines: nodes by backend, transfers, memory */
+} tl_stage_report;
+
+typedef struct tl_train_options {
+    size_t size;
+    int batch;             /* >= 1; default 32; the last batch of an epoch is smaller where it does not divide */
+    bool shuffle;          /* default true; by seed and epoch, the same on every machine */
+    uint64_t seed;         /* default 0 */
+    tl_bn bn;              /* default TL_BN_EVAL */
+    bool cache_features;   /* default true; false computes the frozen prefix anew every step: same result */
+    int workers;           /* decoding threads; 0: chosen */
+    const tl_stage *stages;
+    size_t stage_count;    /* >= 1 */
+    void *user;            /* for the callbacks, each of which may be NULL */
+    void (*on_stage)(void *user, const tl_stage_report *report);
+    void (*on_progress)(void *user, const tl_progress *progress);
+    /* After every epoch; model holds its parameters then (save it where epoch->best, say). A failure ends the
+     * training with that status. */
+    tl_status (*on_epoch)(void *user, const tl_epoch *epoch, tl_model *model);
+} tl_train_options;
+TL_API void tl_train_options_init(tl_train_options *options, size_t size);
+
+typedef struct tl_train_result {
+    size_t size;
+    tl_epoch last, best;
+    size_t frozen_tensors;     /* that no stage trained or moved */
+    char frozen_hash[33];      /* of them all, before and after (equal, or tl_train fails) */
+    double seconds;
+} tl_train_result;
+
+/* Trains the model on `train`, judging it on `val` (may be NULL) after every epoch. The model must have as many
+ * classes as the data; its classes are set. On failure or cancellation the model holds what it had learned by
+ * the last completed step. `result` may be NULL.
+ * TL_ERROR_ARGUMENT: an option out of range, or a pattern that matches no parameter (the message names it).
+ * TL_ERROR_DATA: one class, other classes in val, fewer than two values a channel for batch statistics.
+ * TL_ERROR_NUMERIC: the loss is not finite. TL_ERROR_IO, TL_ERROR_FORMAT: an image cannot be read.
+ * TL_ERROR_INTERNAL: something frozen changed. TL_CANCELLED. TL_ERROR_MEMORY, TL_ERROR_DEVICE, TL_UNSUPPORTED. */
+TL_API tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train, const tl_dataset *val,
+                          const tl_train_options *options, tl_train_result *result);
+
+/* Loss and accuracy of the model on a data set, and, where `confusion` is not NULL, class_count * class_count
+ * counts: confusion[truth * class_count + predicted]. Errors as tl_train. */
+typedef struct tl_evaluate_options {
+    size_t size;
+    int batch;   /* 0: 32 */
+    int workers; /* 0: chosen */
+    void *user;
+    void (*on_progress)(void *user, const tl_progress *progress);
+} tl_evaluate_options;
+TL_API tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *dataset, const tl_evaluate_options *options,
+                             tl_score *score, int64_t *confusion);
+
+/* ---- step by step: for programs that bring their own data ---- */
+
+typedef struct tl_trainer tl_trainer;
+
+/* A trainer for batches of up to `batch` images of height * width pixels. Uses options' batch, seed and bn; the
+ * first stage begins. The model belongs to the trainer until it is destroyed: its values are up to date only
+ * after tl_trainer_sync. Errors as tl_train. */
+TL_API tl_status tl_trainer_create(tl_model *model, tl_device *device, int height, int width,
+                                   const tl_train_options *options, tl_trainer **out);
+TL_API void tl_trainer_destroy(tl_trainer *trainer);
+TL_API tl_status tl_trainer_stage(tl_trainer *trainer, size_t index); /* begins another stage */
+
+/* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1: forward, loss,
+ * backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
+TL_API tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score);
+
+/* Of the last step: the logits (count * classes), the gradient of one trained parameter (torchvision's order).
+ * TL_ERROR_NOT_FOUND: it does not train. */
+TL_API tl_status tl_trainer_logits(tl_trainer *trainer, float *logits);
+TL_API tl_status tl_trainer_gradient(tl_trainer *trainer, const char *name, float *out);
+
+/* Brings the model's values up to date with the device's. */
+TL_API tl_status tl_trainer_sync(tl_trainer *trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
