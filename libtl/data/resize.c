@@ -65,6 +65,9 @@ static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
 
 /* A side of `in` pixels becomes `size`, of which the middle `crop` are shown. */
 static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t size, int crop) {
+    if (axis->in == in && axis->size_out == size)
+        return TL_OK; /* the last image's, and the crop never changes */
+    axis->in = 0; /* until it is planned */
     int64_t spare = size - crop, first = 0;
     axis->pad = 0;
     axis->out = crop;
@@ -79,6 +82,8 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t 
         axis->first = (int)first;
         axis->count = axis->out;
         axis->taps = 0;
+        axis->in = in;
+        axis->size_out = size;
         return TL_OK;
     }
     double scale = (double)in / (double)size;
@@ -102,6 +107,8 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t 
     axis->count = (int)(high - low);
     for (int i = 0; i < axis->out; i++)
         axis->start[i] -= axis->first;
+    axis->in = in;
+    axis->size_out = size;
     return TL_OK;
 }
 
@@ -115,7 +122,11 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
     }
     TL__TRY(axis_plan(&resampler->x, resampler->context, width, columns, resampler->crop));
     TL__TRY(axis_plan(&resampler->y, resampler->context, height, rows, resampler->crop));
-    size_t bytes = (size_t)resampler->x.out * 3 * (size_t)resampler->y.count + TL__ROW_SLACK;
+    /* Pillow's rule since version 13; before, the horizontal pass was always the first. */
+    int narrower = width > columns ? (int)(width - columns) : 0;
+    resampler->columns_first = rows < height && height - rows > 2 * (int64_t)narrower;
+    size_t stride = 3 * (size_t)(resampler->columns_first ? resampler->x.count : resampler->x.out);
+    size_t bytes = stride * ((size_t)resampler->y.count + 1) + 3 * (size_t)resampler->x.out + 2 * TL__ROW_SLACK;
     if (bytes > resampler->capacity) {
         tl__free(resampler->context, resampler->rows);
         resampler->capacity = 0;
@@ -229,28 +240,43 @@ void tl__resampler_row(tl__resampler *resampler, int y, const uint8_t *rgb) {
     int index = y - resampler->y.first;
     if (index < 0 || index >= resampler->y.count)
         return;
-    size_t stride = 3 * (size_t)resampler->x.out;
+    size_t stride = 3 * (size_t)(resampler->columns_first ? resampler->x.count : resampler->x.out);
     uint8_t *out = resampler->rows + (size_t)index * stride;
-    if (resampler->x.taps)
+    if (resampler->x.taps && !resampler->columns_first)
         resampler->row(&resampler->x, rgb, out);
     else
         memcpy(out, rgb, stride);
 }
 
-void tl__resampler_finish(const tl__resampler *resampler, uint8_t *out) {
+/* Row `index` of the result, without the zeros beside it; `work` has room for a row before the horizontal pass and for
+ * one after it. */
+static void finish_row(const tl__resampler *resampler, int index, uint8_t *work, uint8_t *out) {
     const tl__axis *x = &resampler->x, *y = &resampler->y;
-    size_t stride = 3 * (size_t)x->out, line = 3 * (size_t)resampler->crop, left = 3 * (size_t)x->pad;
-    size_t right = line - left - stride;
+    size_t bytes = 3 * (size_t)x->out, stride = resampler->columns_first ? 3 * (size_t)x->count : bytes;
+    bool rows_left = resampler->columns_first && x->taps;
+    const uint8_t *rows = resampler->rows + (size_t)(y->taps ? y->start[index] : index) * stride;
+    uint8_t *column_out = rows_left ? work : out;
+    if (y->taps)
+        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride, column_out);
+    else
+        memcpy(column_out, rows, stride);
+    if (rows_left) {
+        uint8_t *wider = work + stride + TL__ROW_SLACK; /* row writes a byte too many */
+        resampler->row(x, work, wider);
+        memcpy(out, wider, bytes);
+    }
+}
+
+void tl__resampler_finish(tl__resampler *resampler, uint8_t *out) {
+    const tl__axis *x = &resampler->x, *y = &resampler->y;
+    size_t line = 3 * (size_t)resampler->crop, left = 3 * (size_t)x->pad, bytes = 3 * (size_t)x->out;
+    uint8_t *work = resampler->rows + 3 * (size_t)(resampler->columns_first ? x->count : x->out) * (size_t)y->count;
     memset(out, 0, (size_t)y->pad * line);
     out += (size_t)y->pad * line;
     for (int i = 0; i < y->out; i++, out += line) {
         memset(out, 0, left);
-        if (y->taps)
-            resampler->column(resampler->rows + (size_t)y->start[i] * stride, stride, y->weights + (size_t)i * (size_t)y->taps,
-                              y->size[i], (int)stride, out + left);
-        else
-            memcpy(out + left, resampler->rows + (size_t)i * stride, stride);
-        memset(out + left + stride, 0, right);
+        finish_row(resampler, i, work, out + left);
+        memset(out + left + bytes, 0, line - left - bytes);
     }
     memset(out, 0, (size_t)(resampler->crop - y->pad - y->out) * line);
 }

@@ -9,6 +9,8 @@
 
 /* One direction: which input pixels make each output pixel, and how much each counts (22-bit fixed point). */
 typedef struct tl__axis {
+    int in;           /* 0: nothing planned yet */
+    int64_t size_out; /* of the whole, of which a part is shown */
     int pad;          /* zeros before the first output */
     int out;          /* outputs: what the crop shows of the image */
     int first, count; /* inputs that any of them needs */
@@ -27,7 +29,8 @@ typedef struct tl__resampler {
     tl_context *context;
     int resize, crop;
     tl__axis x, y;
-    uint8_t *rows; /* y.count rows of x.out pixels */
+    bool columns_first; /* the vertical pass comes first */
+    uint8_t *rows;      /* y.count rows: of x.out pixels, or of x.count where columns come first; then work space */
     size_t capacity;
     tl__resize_row *row;
     tl__resize_column *column;
@@ -44,6 +47,6 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height);
 void tl__resampler_row(tl__resampler *resampler, int y, const uint8_t *rgb);
 
 /* After the last row: writes crop * crop * 3 bytes. */
-void tl__resampler_finish(const tl__resampler *resampler, uint8_t *out);
+void tl__resampler_finish(tl__resampler *resampler, uint8_t *out);
 
 #endif
