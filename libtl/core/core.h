@@ -14,9 +14,9 @@
 #define TL__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #if defined(__GNUC__)
-#define TL__PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TL__PRINTF(at, first) __attribute__((format(printf, at, first)))
 #else
-#define TL__PRINTF(format, first)
+#define TL__PRINTF(at, first)
 #endif
 
 /* ---- context.c ---- */
@@ -119,7 +119,7 @@ void tl__unmap(tl__mapping *mapping);
 /* Tells the system that the pages of this range need not stay in memory (they come back when read). */
 void tl__map_forget(const tl__mapping *mapping, size_t offset, size_t size);
 
-/* Writing so that either the whole new file is there or the old one is untouched: create "path.XXXXXX", write,
+/* Writing so that either the whole new file is there or the old one is untouched: create a temporary file beside it, write,
  * fsync, rename. abandon removes the temporary file. */
 typedef struct tl__writer {
     tl_context *context;
