@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 #include "backends/cpu/elementwise.h"
+#include "backends/cpu/gemm.h"
 
-#define CPU_KERNEL_LIST(X) CPU_ELEMENTWISE_LIST(X)
+#define CPU_KERNEL_LIST(X) CPU_ELEMENTWISE_LIST(X) CPU_GEMM_LIST(X)
 
 typedef struct cpu_kernels {
     int lanes; /* floats in a vector */

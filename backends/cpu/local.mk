@@ -13,14 +13,17 @@ libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
 	%reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h \
-	%reldir%/absent_conv.c \
+	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
+	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_grad_input.c %reldir%/conv2d_grad_weight.c \
 	%reldir%/absent.c \
 	%reldir%/add.c \
 	%reldir%/relu.c
 
 CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
-	%reldir%/elementwise.c
+	%reldir%/elementwise.c \
+	%reldir%/gemm.c \
+	%reldir%/gemm_outer.c
 
 if TL_CPU_NEON
 noinst_LTLIBRARIES += libtl-cpu-neon.la
