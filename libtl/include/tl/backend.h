@@ -146,6 +146,7 @@ typedef struct tl_op_desc {
     uint32_t stream;
     int32_t ignore_index;
     float smoothing, scale;
+    int32_t extent[2]; /* height, width: avgpool2d: of y; gradients of convolutions and pools: of dx */
 } tl_op_desc;
 
 /* An operand whose contents never change once the plan is made: frozen weights, tables. `id` names the contents:
