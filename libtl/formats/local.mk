@@ -1,1 +1,1 @@
-libtl_all_la_SOURCES += %reldir%/formats.h
+libtl_all_la_SOURCES += %reldir%/formats.h %reldir%/weights.c
