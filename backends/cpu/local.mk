@@ -12,15 +12,26 @@ libtl_cpu_la_LDFLAGS = $(OPENMP_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
 	%reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
-	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h \
+	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
+	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/absent_conv.c \
-	%reldir%/absent.c \
+	%reldir%/adam.c \
 	%reldir%/add.c \
+	%reldir%/avgpool2d.c \
+	%reldir%/batchnorm.c \
+	%reldir%/batchnorm_grad.c \
+	%reldir%/cross_entropy.c \
+	%reldir%/dropout.c \
+	%reldir%/maxpool2d.c \
+	%reldir%/normalize.c \
 	%reldir%/relu.c
 
 CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
-	%reldir%/elementwise.c
+	%reldir%/elementwise.c \
+	%reldir%/channels.c \
+	%reldir%/pool.c \
+	%reldir%/special.c
 
 if TL_CPU_NEON
 noinst_LTLIBRARIES += libtl-cpu-neon.la
