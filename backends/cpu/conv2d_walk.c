@@ -127,7 +127,7 @@ static void plan(const cpu_kernel *kernel, const cpu_conv2d_shape *s, bool trans
     int64_t pieces = s->kernel[0] * s->kernel[1] / walk->merged;
     int64_t reach = s->kernel[1] > s->stride[1] ? s->kernel[1] : s->stride[1];
     int64_t patch = walk->patches ? s->kernel[0] * reach * s->channels : 0;
-    walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (pieces * (int64_t)sizeof(float *) +
+    walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (2 * pieces * (int64_t)sizeof(float *) +
                                                                  (int64_t)sizeof(int64_t)), CPU_ALIGNMENT) +
                           (size_t)cpu_round_up(CPU_GEMM_GROUP * patch * (int64_t)sizeof(float), CPU_ALIGNMENT);
 }

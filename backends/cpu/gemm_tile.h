@@ -12,7 +12,9 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* HEIGHT(vectors): the most rows of a tile that is so many vectors wide; TALLEST is the largest of them. Measured:
+#define LINE 16 /* floats in a cache line */
+
+/* heights[vectors - 1]: the most rows of a tile that is so many vectors wide; TALLEST is the most of all. Measured:
  * enough independent sums to hide the latency, as few loads per multiply-add as the registers allow. */
 #if VL == 16 || defined(__aarch64__)
 #define WIDTH 4
