@@ -6,13 +6,15 @@ libtl_test_ops_la_SOURCES = %reldir%/harness.h %reldir%/harness.c %reldir%/devic
 libtl_test_ops_la_CFLAGS = $(TL_TEST_CFLAGS)
 
 TL_OPS_LDADD = libtl-test-ops.la libtl-cpu.la
-TL_OPS_TESTS = %reldir%/adam \
+TL_OPS_TESTS = %reldir%/accept \
+	%reldir%/adam \
 	%reldir%/avgpool2d \
 	%reldir%/batchnorm \
 	%reldir%/batchnorm_grad \
 	%reldir%/conv2d \
 	%reldir%/conv2d_grad_input \
 	%reldir%/conv2d_grad_weight \
+	%reldir%/cpu_device \
 	%reldir%/cross_entropy \
 	%reldir%/dropout \
 	%reldir%/maxpool2d \
@@ -45,3 +47,7 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_normalize_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_relu_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_relu_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_accept_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_accept_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_cpu_device_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_cpu_device_LDADD = $(TL_OPS_LDADD)
