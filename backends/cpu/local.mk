@@ -14,7 +14,8 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
-	%reldir%/absent_conv.c \
+	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
+	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_grad_input.c %reldir%/conv2d_grad_weight.c \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
@@ -30,6 +31,8 @@ CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
 	%reldir%/elementwise.c \
 	%reldir%/channels.c \
+	%reldir%/gemm.c \
+	%reldir%/gemm_outer.c \
 	%reldir%/pool.c \
 	%reldir%/special.c
 
