@@ -24,8 +24,8 @@ typedef struct tl__metadata {
 } tl__metadata;
 
 /* What ONNX adds to a tensor list: which initialisers the Conv and Gemm/MatMul nodes use, in graph order. Each is
- * an index into entries, or SIZE_MAX. Initialisers that pass through Constant, Identity or Cast nodes are followed; one
- * that passes through Transpose gets an entry of its own. */
+ * an index into entries, or SIZE_MAX. What Constant, Identity and Transpose nodes make of initialisers are entries
+ * too, under the name of their output (Transpose: with other strides); through Cast they are followed. */
 typedef struct tl__archive_layer {
     size_t weight;    /* always there */
     size_t bias;      /* one value an output; an Add that follows counts too, so its shape may be [1,O,1,1] */
