@@ -184,7 +184,7 @@ static tl_status add_kernel(tl__plan *plan, int index, int device, tl_backend_ke
     }
     tl__step *step = status == TL_OK ? add_step(plan) : NULL;
     if (!step) {
-        kernel->ops->release(kernel);
+        tl__device_release(tl__plan_arena(plan, device)->device, kernel);
         return status == TL_OK ? TL_ERROR_MEMORY : status;
     }
     step->node = index;
@@ -235,11 +235,11 @@ static tl_status place_node(tl__plan *plan, int index, bool split) {
     }
     const tl__node *node = &plan->graph->nodes[index];
     if (status != TL_UNSUPPORTED || !plan->options.fallback)
-        return tl__fail_at(plan->context, status, "%s (%s) on %s", node->name, tl__op_rule_of(node->op.op)->name, tl_device_name(plan->options.device));
+        return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__op_rule_of(node->op.op)->name);
     TL__TRY(note_refusal(plan, node));
     status = prepare(plan, node, TL__FALLBACK, &kernel);
     if (status != TL_OK)
-        return tl__fail_at(plan->context, status, "%s (%s) on the CPU", node->name, tl__op_rule_of(node->op.op)->name);
+        return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__op_rule_of(node->op.op)->name);
     return add_kernel(plan, index, TL__FALLBACK, kernel);
 }
 

@@ -7,7 +7,7 @@ void tl__plan_destroy(tl__plan *plan) {
         return;
     for (size_t i = 0; i < plan->step_count; i++)
         if (plan->steps[i].kernel)
-            plan->steps[i].kernel->ops->release(plan->steps[i].kernel);
+            tl__device_release(tl__plan_arena(plan, plan->steps[i].device)->device, plan->steps[i].kernel);
     tl__free(plan->context, plan->steps);
     tl__free(plan->context, plan->slots);
     tl__free(plan->context, plan->value_slots);
@@ -65,8 +65,7 @@ static tl_view slot_view(const tl__plan *plan, int index) {
 }
 
 static tl_status failed_at(const tl__plan *plan, const tl__step *step, tl_status status) {
-    return tl__fail_at(plan->context, status, "%s (%s) on %s", plan->graph->nodes[step->node].name, tl__plan_operation(plan, step),
-                       tl_device_name(tl__plan_arena(plan, step->device)->device));
+    return tl__fail_at(plan->context, status, "%s (%s)", plan->graph->nodes[step->node].name, tl__plan_operation(plan, step));
 }
 
 /* After another plan made the arena grow, its chunks are other ones. */
@@ -85,7 +84,7 @@ static tl_status bind(tl__plan *plan) {
             continue;
         for (int i = 0; i < step->slot_count; i++)
             views[i] = slot_view(plan, step->slots[i]);
-        tl_status status = step->kernel->ops->bind(step->kernel, views);
+        tl_status status = tl__device_bind(tl__plan_arena(plan, step->device)->device, step->kernel, views);
         if (status != TL_OK)
             return failed_at(plan, step, status);
     }
@@ -106,8 +105,8 @@ static tl_status run_transfer(tl__plan *plan, const tl__step *step) {
 }
 
 static tl_status run_step(tl__plan *plan, const tl__step *step) {
-    tl_status status = step->kernel ? step->kernel->ops->enqueue(step->kernel, tl__plan_arena(plan, step->device)->queue)
-                                    : run_transfer(plan, step);
+    const tl__arena *arena = tl__plan_arena(plan, step->device);
+    tl_status status = step->kernel ? tl__device_enqueue(arena->device, step->kernel, arena->queue) : run_transfer(plan, step);
     return status == TL_OK ? TL_OK : failed_at(plan, step, status);
 }
 
@@ -130,7 +129,7 @@ tl_status tl__plan_run_timed(tl__plan *plan, void *user,
         TL__TRY(run_step(plan, step));
         TL__TRY(tl__device_queue_finish(arena->device, arena->queue));
         const tl__node *node = &plan->graph->nodes[step->node];
-        each(user, node->name, tl__plan_operation(plan, step), step->kernel ? step->kernel->implementation : "transfer", tl__seconds() - start,
+        each(user, node->name, tl__plan_operation(plan, step), step->kernel ? tl__kernel_implementation(step->kernel) : "transfer", tl__seconds() - start,
              step->kernel ? tl__op_flops(plan->graph, node) : 0);
     }
     return TL_OK;

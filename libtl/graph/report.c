@@ -19,7 +19,7 @@ static size_t collect(const tl__plan *plan, line *lines) {
         const tl__step *step = &plan->steps[s];
         if (!step->kernel)
             continue;
-        line l = {tl__plan_operation(plan, step), step->kernel->implementation ? step->kernel->implementation : "", step->device, 0};
+        line l = {tl__plan_operation(plan, step), tl__kernel_implementation(step->kernel), step->device, 0};
         size_t i = 0;
         while (i < count && (lines[i].device != l.device || strcmp(lines[i].operation, l.operation) || strcmp(lines[i].implementation, l.implementation)))
             i++;

@@ -221,8 +221,8 @@ static void fill_table(tl_trainer *trainer) {
         float *row = trainer->table + 8 * s++;
         row[0] = (float)(stage->lr / (1 - pow(stage->beta1, t)));
         row[1] = (float)sqrt(1 - pow(stage->beta2, t));
-        row[2] = (float)stage->beta1;
-        row[3] = (float)stage->beta2;
+        row[2] = (float)(1 - stage->beta1);
+        row[3] = (float)(1 - stage->beta2);
         row[4] = (float)stage->eps;
         row[5] = (float)stage->weight_decay;
         row[6] = (float)stage->lr;
