@@ -10,3 +10,4 @@ include %reldir%/data/local.mk
 include %reldir%/formats/local.mk
 include %reldir%/cli/local.mk
 include %reldir%/plugin/local.mk
+include %reldir%/train/local.mk
