@@ -23,6 +23,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
 	%reldir%/elementwise.c \
 	%reldir%/gemm.c \
+	%reldir%/gemm_spread.c \
 	%reldir%/gemm_outer.c
 
 if TL_CPU_NEON
