@@ -1,0 +1,5 @@
+# Measurements, built by `make check` and run by hand.
+check_PROGRAMS += %reldir%/ops
+%canon_reldir%_ops_SOURCES = %reldir%/ops.c
+%canon_reldir%_ops_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_ops_LDADD = $(TL_OPS_LDADD)
