@@ -13,10 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/cpu/channels.h"
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/pool.h"
 
-#define CPU_KERNEL_LIST(X) CPU_ELEMENTWISE_LIST(X) CPU_GEMM_LIST(X)
+#define CPU_KERNEL_LIST(X) \
+    CPU_ELEMENTWISE_LIST(X) \
+    CPU_CHANNELS_LIST(X) \
+    CPU_GEMM_LIST(X) \
+    CPU_POOL_LIST(X)
 
 typedef struct cpu_kernels {
     int lanes; /* floats in a vector */

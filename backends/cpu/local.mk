@@ -12,19 +12,30 @@ libtl_cpu_la_LDFLAGS = $(OPENMP_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
 	%reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
-	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h \
+	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
+	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
 	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_grad_input.c %reldir%/conv2d_grad_weight.c \
-	%reldir%/absent.c \
+	%reldir%/adam.c \
 	%reldir%/add.c \
+	%reldir%/avgpool2d.c \
+	%reldir%/batchnorm.c \
+	%reldir%/batchnorm_grad.c \
+	%reldir%/cross_entropy.c \
+	%reldir%/dropout.c \
+	%reldir%/maxpool2d.c \
+	%reldir%/normalize.c \
 	%reldir%/relu.c
 
 CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
 	%reldir%/elementwise.c \
+	%reldir%/channels.c \
 	%reldir%/gemm.c \
+	%reldir%/gemm_outer.c \
 	%reldir%/gemm_spread.c \
-	%reldir%/gemm_outer.c
+	%reldir%/pool.c \
+	%reldir%/special.c
 
 if TL_CPU_NEON
 noinst_LTLIBRARIES += libtl-cpu-neon.la

@@ -1,2 +1,2 @@
 libtl_all_la_SOURCES += %reldir%/core.h %reldir%/context.c %reldir%/tensor.c %reldir%/random.c %reldir%/hash.c \
-	%reldir%/file.c %reldir%/registry.h
+	%reldir%/clock.c %reldir%/file.c %reldir%/registry.h

@@ -96,7 +96,7 @@ typedef struct tl_tensor_desc {
  *                       rows counted. (PyTorch's CrossEntropyLoss is loss[0] / loss[1].)
  * cross_entropy_grad    dlogits = scale * d(loss[0]) / dlogits / loss[1]; ignored rows 0.
  * adam                  PyTorch's Adam, per segment s of a flat buffer: elements segments[s] .. segments[s+1] - 1
- *                       (i64 [S+1]) use table[s] = {step_size = lr / (1 - b1^t), sqrt(1 - b2^t), b1, b2, eps,
+ *                       (i64 [S+1]) use table[s] = {step_size = lr / (1 - b1^t), sqrt(1 - b2^t), 1 - b1, 1 - b2, eps,
  *                       weight_decay, lr, decoupled != 0}:
  *                       g = grad + decay * param (decoupled: param *= 1 - lr * decay, g = grad)
  *                       m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g g
@@ -146,6 +146,7 @@ typedef struct tl_op_desc {
     uint32_t stream;
     int32_t ignore_index;
     float smoothing, scale;
+    int32_t extent[2]; /* height, width: avgpool2d: of y; gradients of convolutions and pools: of dx */
 } tl_op_desc;
 
 /* An operand whose contents never change once the plan is made: frozen weights, tables. `id` names the contents:

@@ -1,0 +1,49 @@
+/* graph/plan.h: a graph made ready to run on a device.
+ *
+ * tl__plan_create prunes, folds and fuses the graph, places every node (the device's backend, or the CPU with
+ * transfers where the backend refuses), prepares kernels, lays all values out in one arena and binds them. Running
+ * then allocates nothing. */
+#ifndef TL__PLAN_H
+#define TL__PLAN_H
+
+#include "core/registry.h"
+#include "graph/graph.h"
+
+/* The memory of activations and workspaces, shared by plans that run in turn: it is as large as the largest needs.
+ * The values of a plan hold until another plan of the same arena runs. */
+typedef struct tl__arena tl__arena;
+tl_status tl__arena_create(tl_device *device, tl__arena **out);
+void tl__arena_destroy(tl__arena *arena);
+uint64_t tl__arena_bytes(const tl__arena *arena);
+
+typedef struct tl__plan tl__plan;
+
+typedef struct tl__plan_options {
+    tl_device *device;
+    tl_device *fallback; /* the CPU, for what device refuses; NULL: that is an error */
+    tl__arena *arena, *fallback_arena;
+    /* Where live parameters, gradients and flat buffers lie (value->kind PARAMETER, COMPUTED with gradient_of, FLAT). */
+    tl_status (*locate)(void *user, const tl__value *value, tl_view *view);
+    void *user;
+} tl__plan_options;
+
+/* The graph becomes the plan's, whatever the outcome. */
+tl_status tl__plan_create(tl__graph *graph, const tl__plan_options *options, tl__plan **out);
+void tl__plan_destroy(tl__plan *plan);
+
+tl_status tl__plan_write(tl__plan *plan, int value, const void *data); /* an input, before run */
+tl_status tl__plan_run(tl__plan *plan);
+tl_status tl__plan_read(tl__plan *plan, int value, void *data);        /* a kept value, after run */
+const tl__value *tl__plan_value(const tl__plan *plan, int value);
+
+/* Runs with a wait after each node, and tells how long each took. */
+tl_status tl__plan_run_timed(tl__plan *plan, void *user,
+                             void (*each)(void *user, const char *node, const char *op, const char *implementation,
+                                          double seconds, double flops));
+
+double tl__plan_flops(const tl__plan *plan);
+uint64_t tl__plan_bytes(const tl__plan *plan); /* of the arena that it needs */
+/* Several lines: nodes by backend and implementation, transfers and why, memory. Owned by the plan. */
+const char *tl__plan_report(const tl__plan *plan);
+
+#endif
