@@ -100,7 +100,7 @@ static void cut_off(void **state) {
         int fd = copy_of(good_files[i], path, &data, &size);
         free(data);
         while (size > 0) {
-            size -= size < 400 ? 1 : size % 211 + 97;
+            size -= size < 700 ? 1 : size % 211 + 397;
             tl__archive *archive = NULL;
             assert_int_equal(ftruncate(fd, (off_t)size), 0);
             if (tl__archive_open(context, path, &archive) == TL_OK)
@@ -130,7 +130,7 @@ static void damaged(void **state) {
             }
             tl__archive_close(archive);
             assert_int_equal(pwrite(fd, &data[at], 1, (off_t)at), 1);
-            at += at < 300 || size - at < 300 ? 1 : 13 + tried % 61;
+            at += at < 200 || size - at < 200 ? 1 : 61 + tried % 97;
         }
         assert_true(opened < tried);
         free(data);

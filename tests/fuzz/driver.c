@@ -35,7 +35,7 @@ static void run(const char *path, bool cut) {
     }
     for (struct dirent *entry; (entry = readdir(entries));) {
         char inner[4096];
-        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        snprintf(inner, sizeof inner, "%.3800s/%.255s", path, entry->d_name);
         if (entry->d_name[0] != '.')
             run(inner, cut);
     }
