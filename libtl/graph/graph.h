@@ -61,6 +61,7 @@ typedef struct tl__graph {
     size_t node_count, node_capacity;
     void **owned; /* names, tables */
     size_t owned_count, owned_capacity;
+    bool backward; /* nodes that are added now belong to the gradient */
     tl_status status;
 } tl__graph;
 

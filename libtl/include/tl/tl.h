@@ -17,5 +17,6 @@
 #include <tl/status.h>
 #include <tl/train.h>
 #include <tl/version.h>
+#include <tl/weights.h>
 
 #endif

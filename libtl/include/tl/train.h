@@ -45,6 +45,7 @@ typedef struct tl_epoch {
     tl_score train, val;            /* train: as seen while training; val.images is 0 without a validation set */
     bool best;                      /* the best validation accuracy so far (or train loss without one) */
     double lr, seconds;
+    const int64_t *confusion;       /* of val: confusion[truth * class_count + predicted]; until the callback returns; NULL without val */
 } tl_epoch;
 
 typedef enum tl_phase { TL_PHASE_FEATURES = 0, TL_PHASE_TRAIN = 1, TL_PHASE_VALIDATE = 2 } tl_phase;
@@ -76,6 +77,7 @@ typedef struct tl_train_options {
     uint64_t seed;         /* default 0 */
     tl_bn bn;              /* default TL_BN_EVAL */
     bool cache_features;   /* default true; false computes the frozen prefix anew every step: same result */
+    uint64_t cache_limit;  /* bytes that features may take in memory; 0: a quarter of the machine's */
     int workers;           /* decoding threads; 0: chosen */
     const tl_stage *stages;
     size_t stage_count;    /* >= 1 */
