@@ -336,7 +336,7 @@ static void every_allocation_may_fail(void **state) {
             status = tl__loader_next(loader, NULL, NULL, NULL, &got);
         assert_true(status == TL_OK || status == TL_ERROR_MEMORY);
         all_done = status == TL_OK && f->state.allocations < f->state.fail_at;
-        f->state.fail_at = 0;
+        __atomic_store_n(&f->state.fail_at, 0, __ATOMIC_RELAXED); /* workers may be at it */
         tl__loader_destroy(loader);
         assert_int_equal(f->state.live, live);
     }
