@@ -3,3 +3,8 @@ check_PROGRAMS += %reldir%/conv
 %canon_reldir%_conv_SOURCES = %reldir%/conv.c %reldir%/peak.h %reldir%/peak.c
 %canon_reldir%_conv_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv_LDADD = $(TL_OPS_LDADD)
+
+check_PROGRAMS += %reldir%/decode
+%canon_reldir%_decode_SOURCES = %reldir%/decode.c
+%canon_reldir%_decode_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_decode_LDADD = $(TL_TEST_LDADD)
