@@ -9,4 +9,5 @@ AC_DEFUN([TL_CPU_ISAS], [
     [aarch64*], [tl_cpu_neon=yes; TL_CPU_ISA_NAMES="neon"
       AC_DEFINE([TL_CPU_NEON], [1], [The baseline is arm64 with NEON.])])
   AM_CONDITIONAL([TL_CPU_X86], [test $tl_cpu_x86 = yes])
+  AM_CONDITIONAL([TL_CPU_NEON], [test $tl_cpu_neon = yes])
 ])

@@ -4,6 +4,7 @@ TL_TEST_LDADD = libtl-all.la $(CMOCKA_LIBS) $(TL_DEPS_LIBS)
 
 include %reldir%/unit/local.mk
 include %reldir%/ops/local.mk
+include %reldir%/bench/local.mk
 include %reldir%/models/local.mk
 include %reldir%/data/local.mk
 include %reldir%/formats/local.mk

@@ -107,6 +107,10 @@ tl__hash tl__hash_mix(tl__hash a, tl__hash b); /* of a, then b */
 void tl__hash_text(tl__hash hash, char text[33]); /* 32 hex digits */
 uint64_t tl__fnv1a64(const char *text);
 
+/* ---- clock.c ---- */
+
+double tl__seconds(void); /* of a clock that never goes back */
+
 /* ---- file.c ---- */
 
 /* A file mapped read-only. */

@@ -43,7 +43,7 @@ void tl__unmap(tl__mapping *mapping) {
 
 void tl__map_forget(const tl__mapping *mapping, size_t offset, size_t size) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t begin = (offset + page - 1) / page * page, end = (offset + size) / page * page;
+    size_t begin = offset / page * page, end = offset + size < mapping->size ? offset + size : mapping->size;
     if (begin < end)
         madvise((void *)(mapping->data + begin), end - begin, MADV_DONTNEED);
 }

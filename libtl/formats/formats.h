@@ -6,28 +6,32 @@
 
 #define TL__ARCHIVE_MAX_RANK 8
 
-/* One tensor in a file. `data` points into the mapping; where `strides` is not plain C order the elements lie
- * apart (PyTorch's views). Every index was checked to stay inside the file when the archive was opened. */
+/* One tensor in a file. `data` points into the mapping (at no particular alignment, little endian); where `strides`
+ * is not plain C order the elements lie apart (PyTorch's views). Every index was checked to stay inside the file
+ * when the archive was opened, and count elements never take more bytes than the file has. Booleans are U8. */
 typedef struct tl__entry {
-    char *name;
-    int dtype; /* tl_dtype */
+    char *name; /* UTF-8 */
+    int dtype;  /* tl_dtype */
     int rank;
     int64_t shape[TL__ARCHIVE_MAX_RANK];
-    int64_t strides[TL__ARCHIVE_MAX_RANK]; /* in elements */
+    int64_t strides[TL__ARCHIVE_MAX_RANK]; /* in elements, not negative */
     int64_t count;
-    const uint8_t *data; /* of the element at index 0 */
+    const uint8_t *data; /* of the element at index 0; not NULL */
 } tl__entry;
 
 typedef struct tl__metadata {
     char *key, *value;
 } tl__metadata;
 
-/* What ONNX adds to a tensor list: which initialisers the Conv and Gemm/MatMul nodes use, in graph order. */
+/* What ONNX adds to a tensor list: which initialisers the Conv and Gemm/MatMul nodes use, in graph order. Each is
+ * an index into entries, or SIZE_MAX. What Constant, Identity and Transpose nodes make of initialisers are entries
+ * too, under the name of their output (Transpose: with other strides); through Cast they are followed. */
 typedef struct tl__archive_layer {
-    size_t weight;        /* index into entries */
-    size_t bias;          /* or SIZE_MAX */
-    bool convolution;     /* otherwise a linear one */
-    bool transposed;      /* of a linear one: the weight is [in, out], not [out, in] */
+    size_t weight;    /* always there */
+    size_t bias;      /* one value an output; an Add that follows counts too, so its shape may be [1,O,1,1] */
+    size_t norm[4];   /* scale, shift, mean, variance of the BatchNormalization that follows */
+    bool convolution; /* weight [out, in / groups, kernel...]; otherwise a linear one */
+    bool transposed;  /* of a linear one: the weight is [in, out], not [out, in] */
 } tl__archive_layer;
 
 typedef struct tl__archive {
@@ -36,24 +40,34 @@ typedef struct tl__archive {
     const char *format; /* "safetensors", "torch zip", "torch legacy", "onnx" */
     tl__mapping mapping;
     tl__entry *entries; /* in the file's order */
-    size_t entry_count;
+    size_t entry_count, entry_capacity;
     tl__metadata *metadata;
-    size_t metadata_count;
+    size_t metadata_count, metadata_capacity;
+    tl__metadata *unread; /* tensors of a type that libtl does not read: key is the name, value the type */
+    size_t unread_count, unread_capacity;
     tl__archive_layer *layers; /* ONNX only */
     size_t layer_count;
+    const tl__entry **by_name; /* sorted */
+    void **owned;              /* values that had to be decoded (ONNX) */
+    size_t owned_count, owned_capacity;
 } tl__archive;
 
 /* Opens a file of any known format, told by its contents. Names have "module." and the wrapping dictionary
  * ("state_dict", "model", ...) taken off. Nothing in the file is executed, and no more memory is used than its
- * size explains. TL_ERROR_IO, TL_ERROR_FORMAT (what is wrong, where), TL_ERROR_MEMORY, TL_ERROR_LIMIT. */
+ * size explains: about 32 bytes for each of the file's at the very worst, a few KiB for real ones. The file must stay
+ * as it is while the archive is open. TL_ERROR_NOT_FOUND, TL_ERROR_IO, TL_ERROR_FORMAT (what is wrong, where),
+ * TL_ERROR_MEMORY, TL_ERROR_LIMIT, TL_UNSUPPORTED (big endian, external data). */
 tl_status tl__archive_open(tl_context *context, const char *path, tl__archive **out);
-void tl__archive_close(tl__archive *archive);
+void tl__archive_close(tl__archive *archive); /* NULL is fine */
 
 const tl__entry *tl__archive_find(const tl__archive *archive, const char *name); /* or NULL */
 const char *tl__archive_get(const tl__archive *archive, const char *key);        /* metadata, or NULL */
 
-/* Elements first .. first + count - 1 in C order of the shape, as f32 (from any float or integer type). */
+/* Elements first .. first + count - 1 in C order of the shape, as f32 (from any type; rounded to nearest). */
 void tl__entry_read_f32(const tl__entry *entry, int64_t first, int64_t count, float *out);
+
+/* Whether the elements lie in plain C order, one after the other. */
+bool tl__entry_contiguous(const tl__entry *entry);
 
 /* One tensor to be written; read(user, index, out) fills its bytes (C order) when its turn comes, so that a large
  * model need not be in memory. */
@@ -64,7 +78,9 @@ typedef struct tl__output {
 } tl__output;
 
 /* Writes a .safetensors file, whole or not at all. Header padded to 8 bytes with spaces; tensors in the given
- * order, which the caller sorts as it likes. TL_ERROR_IO (no space left included), TL_ERROR_MEMORY. */
+ * order, which the caller sorts as it likes; one buffer of the largest tensor's size is used. A failure of `read` ends
+ * the writing and is returned. TL_ERROR_ARGUMENT (a name twice or not UTF-8, a shape that makes no sense), TL_ERROR_IO
+ * (no space left included), TL_ERROR_MEMORY. */
 tl_status tl__safetensors_write(tl_context *context, const char *path, const tl__output *outputs, size_t count,
                                 const tl__metadata *metadata, size_t metadata_count,
                                 tl_status (*read)(void *user, size_t index, void *out), void *user);

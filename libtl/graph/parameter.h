@@ -17,8 +17,9 @@ typedef enum tl__parameter_kind {
 /* Where its values come from while nothing has changed them: a file, or a generator of random numbers. Reading
  * the same source again gives the same values, so frozen weights need not be held in memory twice. */
 typedef struct tl__source {
-    /* All elements, in torchvision's order, as f32. */
-    tl_status (*read)(tl_context *context, const struct tl__source *source, int64_t count, float *out);
+    /* Elements first .. first + count - 1 in torchvision's order, as f32: in parts, so that reading a large weight
+     * into another order needs no second copy of it. */
+    tl_status (*read)(tl_context *context, const struct tl__source *source, int64_t first, int64_t count, float *out);
     const void *data; /* what read needs; owned by the model */
     double a, b;
     uint64_t seed;

@@ -24,6 +24,9 @@ typedef struct tl__arch {
     int groups, width_per_group;
 } tl__arch;
 const tl__arch *tl__arch_find(const char *name); /* or NULL */
+const char *tl__arch_nearest(const char *name);  /* for the message */
+
+struct tl__loaded; /* a file that parameters read from: models/weights.h */
 
 struct tl_model {
     tl_context *context;
@@ -35,8 +38,7 @@ struct tl_model {
     tl_preprocess preprocess;
     float table[3 * 256]; /* what a byte of channel c becomes, from preprocess */
     char **classes;       /* options.classes names, or NULL */
-    tl__archive **archives; /* files that parameters still read from */
-    size_t archive_count, archive_capacity;
+    struct tl__loaded *loaded; /* files that parameters still read from, a list */
     bool in_use;          /* a trainer has it */
 };
 
@@ -48,10 +50,12 @@ struct tl__draw {
     tl_bn bn;
     int counter;   /* the input that dropout draws from; -1 until the first */
     uint32_t stream; /* of the next dropout */
+    size_t next;     /* where to look for the next parameter first */
 };
 
 /* Layers as torchvision names them: parameters NAME.weight, NAME.bias, NAME.running_mean ... */
-int tl__draw_conv2d(tl__draw *draw, int x, const char *name, int out, int kernel, int stride, int pad, int dilation, int groups, bool bias);
+int tl__draw_conv2d(tl__draw *draw, int x, const char *name, int out, int kernel, int stride, int pad, int dilation,
+                    int groups, bool bias);
 int tl__draw_batchnorm(tl__draw *draw, int x, const char *name);
 int tl__draw_linear(tl__draw *draw, int x, const char *name, int out); /* over all of [H,W,C], flattened as C,H,W */
 int tl__draw_dropout(tl__draw *draw, int x, const char *name);
@@ -77,7 +81,8 @@ tl__parameter *tl__model_find(const tl_model *model, const char *name); /* or NU
 
 /* Does `name` match one of the patterns, which are separated by commas or spaces? '*', '?', '[...]', '[!...]'. */
 bool tl__pattern_match(const char *patterns, const char *name);
-/* Default pattern for training the head alone: "fc.*" or "classifier.6.*". Written to text[size]. */
+/* The last layer's name, "fc" or "classifier.6"; and the pattern of its parameters, "fc.*", written to text[size]. */
+const char *tl__model_head(const tl_model *model);
 void tl__model_head_pattern(const tl_model *model, char *text, size_t size);
 
 #endif

@@ -1,1 +1,53 @@
-# tests/ops
+# Operations on a device against slow references. They link the CPU backend alone: it needs nothing of libtl.
+check_LTLIBRARIES += libtl-test-ops.la
+libtl_test_ops_la_SOURCES = %reldir%/harness.h %reldir%/harness.c %reldir%/device.h %reldir%/device.c \
+	%reldir%/conv_reference.h %reldir%/conv_reference.c %reldir%/conv_common.h %reldir%/conv_common.c \
+	%reldir%/conv_cases.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c
+libtl_test_ops_la_CFLAGS = $(TL_TEST_CFLAGS)
+
+TL_OPS_LDADD = libtl-test-ops.la libtl-cpu.la
+TL_OPS_TESTS = %reldir%/accept \
+	%reldir%/adam \
+	%reldir%/avgpool2d \
+	%reldir%/batchnorm \
+	%reldir%/batchnorm_grad \
+	%reldir%/conv2d \
+	%reldir%/conv2d_grad_input \
+	%reldir%/conv2d_grad_weight \
+	%reldir%/cpu_device \
+	%reldir%/cross_entropy \
+	%reldir%/dropout \
+	%reldir%/maxpool2d \
+	%reldir%/normalize \
+	%reldir%/relu
+check_PROGRAMS += $(TL_OPS_TESTS)
+TESTS += $(TL_OPS_TESTS)
+
+%canon_reldir%_adam_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_adam_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_avgpool2d_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_avgpool2d_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_batchnorm_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_batchnorm_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_batchnorm_grad_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_batchnorm_grad_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_grad_input_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_grad_input_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_grad_weight_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_grad_weight_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_cross_entropy_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_cross_entropy_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_dropout_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_dropout_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_maxpool2d_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_maxpool2d_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_normalize_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_normalize_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_relu_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_relu_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_accept_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_accept_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_cpu_device_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_cpu_device_LDADD = $(TL_OPS_LDADD)

@@ -77,6 +77,7 @@ typedef struct tl_train_options {
     uint64_t seed;         /* default 0 */
     tl_bn bn;              /* default TL_BN_EVAL */
     bool cache_features;   /* default true; false computes the frozen prefix anew every step: same result */
+    uint64_t cache_limit;  /* bytes that features may take in memory; 0: a quarter of the machine's */
     int workers;           /* decoding threads; 0: chosen */
     const tl_stage *stages;
     size_t stage_count;    /* >= 1 */

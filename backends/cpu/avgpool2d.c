@@ -1,0 +1,64 @@
+/* avgpool2d.c: adaptive average pooling and its gradient. */
+#include "backends/cpu/pool_common.h"
+
+#define PART 256 /* channels that one item of work covers: a global pooling has few windows */
+
+enum { X, Y };
+enum { DY, DX };
+
+static void windows(void *user, int64_t first, int64_t last, int thread) {
+    cpu_kernel *kernel = user;
+    const cpu_pool *p = kernel->data;
+    int64_t parts = (p->c + PART - 1) / PART;
+    (void)thread;
+    for (int64_t item = first; item < last; item++) {
+        int64_t c = item % parts * PART, pixel = item / parts;
+        int64_t n = pixel / (p->oh * p->ow), i = pixel / p->ow % p->oh, j = pixel % p->ow;
+        int64_t h0 = i * p->h / p->oh, h1 = ((i + 1) * p->h + p->oh - 1) / p->oh;
+        int64_t w0 = j * p->w / p->ow, w1 = ((j + 1) * p->w + p->ow - 1) / p->ow;
+        const float *x = (const float *)kernel->ptr[X] + ((n * p->h + h0) * p->w + w0) * p->c + c;
+        kernel->device->kernels->avgpool((float *)kernel->ptr[Y] + pixel * p->c + c, x, h1 - h0, w1 - w0,
+                                         p->w * p->c, p->c, p->c - c < PART ? p->c - c : PART);
+    }
+}
+
+static void run(cpu_kernel *kernel) {
+    const cpu_pool *p = kernel->data;
+    int64_t items = p->n * p->oh * p->ow * ((p->c + PART - 1) / PART);
+    int64_t work = tl__cpu_elements(kernel, X) / (items + 1) + 1; /* elements an item */
+    tl__cpu_parallel(kernel->device, items, 1 + 8192 / work, windows, kernel);
+}
+
+static tl_status prepare(cpu_kernel *kernel) {
+    tl_status status = cpu_pool_expect(kernel, "ff", X, Y);
+    if (status != TL_OK)
+        return status;
+    kernel->run = run;
+    return cpu_pool_plan(kernel, X, Y, Y);
+}
+
+static void grad_rows(void *user, int64_t first, int64_t last, int thread) {
+    cpu_kernel *kernel = user;
+    const cpu_pool *p = kernel->data;
+    (void)thread;
+    for (int64_t r = first; r < last; r++)
+        kernel->device->kernels->avgpool_grad((float *)kernel->ptr[DX] + r * p->w * p->c,
+                                              (const float *)kernel->ptr[DY] + r / p->h * p->oh * p->ow * p->c, p,
+                                              r % p->h);
+}
+
+static void grad_run(cpu_kernel *kernel) {
+    const cpu_pool *p = kernel->data;
+    tl__cpu_parallel(kernel->device, p->n * p->h, 1 + 8192 / (p->w * p->c + 1), grad_rows, kernel);
+}
+
+static tl_status grad_prepare(cpu_kernel *kernel) {
+    tl_status status = cpu_pool_expect(kernel, "ff", DX, DY);
+    if (status != TL_OK)
+        return status;
+    kernel->run = grad_run;
+    return cpu_pool_plan(kernel, DX, DY, DX);
+}
+
+const cpu_implementation tl__cpu_avgpool2d_implementations[] = {{"avgpool2d", prepare}, {NULL, NULL}};
+const cpu_implementation tl__cpu_avgpool2d_grad_implementations[] = {{"avgpool2d_grad", grad_prepare}, {NULL, NULL}};

@@ -1,0 +1,108 @@
+/* batchnorm.c: batch-norm forward, with stored statistics or with those of the batch. */
+#include "backends/cpu/batchnorm_common.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "backends/cpu/kernels.h"
+
+enum { X, SCALE, SHIFT, MEAN, VAR, RESIDUAL, Y, SAVED_MEAN, SAVED_INVSTD };
+enum { PIVOT, CENTRE = PIVOT, FACTOR, PARAMETERS };
+
+/* Variance from sums of squares is only sound near the mean: a first guess of it is the mean of some rows, evenly
+ * spaced. However the values are spread, that is within few standard deviations, and the error of the variance is
+ * a rounding error times 1 + the square of their number. */
+static void guess_mean(cpu_kernel *kernel, float *pivot) {
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    int64_t samples = b->rows < 32 ? b->rows : 32;
+    memset(pivot, 0, (size_t)b->padded * sizeof(float));
+    for (int64_t i = 0; i < samples; i++) {
+        const float *x = (const float *)kernel->ptr[X] + i * b->rows / samples * b->channels;
+        for (int64_t c = 0; c < b->channels; c++)
+            pivot[c] += x[c] / (float)samples;
+    }
+}
+
+static void add_moments(cpu_kernel *kernel, int64_t first, int64_t count, float *sum, float *square) {
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    kernel->device->kernels->channel_moments(sum, square, (const float *)kernel->ptr[X] + first * b->channels,
+                                             cpu_batchnorm_parameter(kernel, PIVOT), (size_t)count,
+                                             (size_t)b->channels);
+}
+
+static void apply(void *user, int64_t first, int64_t last, int thread) {
+    cpu_kernel *kernel = user;
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    int64_t at = first * b->channels;
+    const float *residual = kernel->ptr[RESIDUAL];
+    bool in_place = kernel->ptr[Y] == kernel->ptr[X] || kernel->ptr[Y] == residual;
+    int stream = !in_place && b->channels == b->padded && cpu_streams(tl__cpu_bytes(kernel, Y));
+    (void)thread;
+    kernel->device->kernels->channel_affine(
+        (float *)kernel->ptr[Y] + at, (const float *)kernel->ptr[X] + at, residual ? residual + at : NULL,
+        cpu_batchnorm_parameter(kernel, CENTRE), cpu_batchnorm_parameter(kernel, FACTOR), kernel->ptr[SHIFT],
+        (size_t)(last - first), (size_t)b->channels, kernel->op.relu, stream);
+}
+
+static void run_stored(cpu_kernel *kernel) {
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    const float *scale = kernel->ptr[SCALE], *mean = kernel->ptr[MEAN], *var = kernel->ptr[VAR];
+    float *centre = cpu_batchnorm_parameter(kernel, CENTRE), *factor = cpu_batchnorm_parameter(kernel, FACTOR);
+    for (int64_t c = 0; c < b->channels; c++) {
+        centre[c] = mean[c];
+        factor[c] = (float)(scale[c] / sqrt((double)var[c] + kernel->op.eps));
+    }
+    tl__cpu_batchnorm_rows(kernel, apply);
+}
+
+static void run_batch(cpu_kernel *kernel) {
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    const float *scale = kernel->ptr[SCALE];
+    float *mean = kernel->ptr[MEAN], *var = kernel->ptr[VAR];
+    float *saved_mean = kernel->ptr[SAVED_MEAN], *saved_invstd = kernel->ptr[SAVED_INVSTD];
+    float *centre = cpu_batchnorm_parameter(kernel, CENTRE), *factor = cpu_batchnorm_parameter(kernel, FACTOR);
+    guess_mean(kernel, centre);
+    tl__cpu_batchnorm_sums(kernel, add_moments);
+    const double *sum = cpu_batchnorm_total(kernel, 0), *square = cpu_batchnorm_total(kernel, 1);
+    double count = (double)b->rows, momentum = kernel->op.momentum;
+    double unbiased = b->rows > 1 ? count / (count - 1) : 1;
+    for (int64_t c = 0; c < b->channels; c++) {
+        double offset = sum[c] / count, m = centre[c] + offset, v = square[c] / count - offset * offset;
+        v = v < 0 ? 0 : v;
+        double invstd = 1 / sqrt(v + kernel->op.eps);
+        mean[c] = (float)((1 - momentum) * mean[c] + momentum * m);
+        var[c] = (float)((1 - momentum) * var[c] + momentum * v * unbiased);
+        if (saved_mean)
+            saved_mean[c] = (float)m;
+        if (saved_invstd)
+            saved_invstd[c] = (float)invstd;
+        centre[c] = (float)m;
+        factor[c] = (float)(scale[c] * invstd);
+    }
+    tl__cpu_batchnorm_rows(kernel, apply);
+}
+
+/* The outputs that only batch statistics give are there for the asking in either mode. */
+static void run_stored_saving(cpu_kernel *kernel) {
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    const float *mean = kernel->ptr[MEAN], *var = kernel->ptr[VAR];
+    float *saved_mean = kernel->ptr[SAVED_MEAN], *saved_invstd = kernel->ptr[SAVED_INVSTD];
+    run_stored(kernel);
+    for (int64_t c = 0; c < b->channels; c++) {
+        if (saved_mean)
+            saved_mean[c] = mean[c];
+        if (saved_invstd)
+            saved_invstd[c] = (float)(1 / sqrt((double)var[c] + kernel->op.eps));
+    }
+}
+
+static tl_status prepare(cpu_kernel *kernel) {
+    tl_status status = tl__cpu_expect(kernel, "fffffffff");
+    if (status != TL_OK)
+        return status;
+    bool saving = cpu_present(kernel, SAVED_MEAN) || cpu_present(kernel, SAVED_INVSTD);
+    kernel->run = kernel->op.statistics == TL_STATISTICS_BATCH ? run_batch : saving ? run_stored_saving : run_stored;
+    return tl__cpu_batchnorm_plan(kernel, PARAMETERS);
+}
+
+const cpu_implementation tl__cpu_batchnorm_implementations[] = {{"batchnorm", prepare}, {NULL, NULL}};

@@ -1,0 +1,31 @@
+/* conv2d.c: conv2d by the packed matrix product. */
+#include "backends/cpu/conv2d.h"
+
+enum { X, W, BIAS, RESIDUAL, Y };
+
+static void run(cpu_kernel *kernel) {
+    cpu_conv2d_operands operands = {
+        .from = kernel->ptr[X],
+        .weights = kernel->ptr[W],
+        .bias = kernel->ptr[BIAS],
+        .residual = kernel->ptr[RESIDUAL],
+        .to = kernel->ptr[Y],
+        .relu = kernel->op.relu,
+    };
+    tl__cpu_conv2d_walk_run(kernel, &operands);
+}
+
+static tl_status prepare(cpu_kernel *kernel) {
+    cpu_conv2d_shape shape;
+    cpu_conv2d_walk *walk;
+    tl_status status = tl__cpu_expect(kernel, "fffff");
+    if (status == TL_OK)
+        status = tl__cpu_conv2d_shape(kernel, X, W, Y, &shape);
+    if (status == TL_OK)
+        status = tl__cpu_conv2d_walk_create(kernel, &shape, false, W, &walk);
+    if (status == TL_OK)
+        kernel->run = run;
+    return status;
+}
+
+const cpu_implementation tl__cpu_conv2d_implementations[] = {{"gemm", prepare}, {NULL, NULL}};

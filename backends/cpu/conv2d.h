@@ -1,0 +1,75 @@
+/* conv2d.h: what the three convolution operations share.
+ *
+ * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy) that
+ * the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases
+ * (residues by the stride), each of which has taps of its own; conv2d has one phase. */
+#ifndef TL_CPU_CONV2D_H
+#define TL_CPU_CONV2D_H
+
+#include "backends/cpu/cpu.h"
+#include "backends/cpu/gemm.h"
+
+/* A convolution's sizes, from its descriptors. */
+typedef struct cpu_conv2d_shape {
+    int64_t images, height, width, channels;         /* of x */
+    int64_t out_height, out_width, out_channels;     /* of y */
+    int64_t groups, group_channels, group_outputs;   /* the latter two per group */
+    int64_t kernel[2], stride[2], pad[2], dilation[2];
+} cpu_conv2d_shape;
+
+/* Fills it in from the operands x (or dx), w (or dw; -1 where absent) and y (or dy); fails where they do not fit
+ * each other. */
+tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape);
+
+/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of such
+ * a pixel is the source's pixel q * from_step[] + (offset[0][i], offset[1][j]), zeros where that is outside. */
+typedef struct cpu_conv2d_phase {
+    int64_t first[2], count[2];
+    int64_t taps[2];
+    int64_t *offset[2];
+    int64_t *index[2]; /* which of the kernel's rows and columns the taps are */
+    int64_t weights;   /* where its packed weights begin, in floats */
+} cpu_conv2d_phase;
+
+typedef struct cpu_conv2d_walk {
+    cpu_conv2d_shape shape;
+    int64_t from_size[2], to_size[2];  /* pixels of source and destination */
+    int64_t from_step[2], to_step[2];
+    int64_t from_channels, to_channels; /* all groups */
+    int64_t depth, columns;             /* channels of source and destination in a group */
+    bool transposed;                    /* grad_input: weights are read [out][tap][in] with `in` the columns */
+    int phase_count;
+    cpu_conv2d_phase *phases;
+    /* How rows are brought together: */
+    bool patches;         /* copied into a patch with padding first, for few channels: a tap is a whole kernel row */
+    int64_t pieces_depth; /* floats of a piece: of one tap, or of several where they lie side by side */
+    int64_t merged;       /* taps in a piece */
+    /* Packed weights and scratch memory: */
+    int64_t width, panels, padded; /* of a panel; of panels and columns in a group, the latter in whole vectors */
+    size_t packed_bytes;
+    size_t scratch_bytes; /* for each thread */
+    const float *packed;  /* where the weights are constant; otherwise they are packed at every run */
+    float *zeros;         /* what lies outside of the source */
+} cpu_conv2d_walk;
+
+/* Operands of the walk at run time. to may be the very view that residual is. */
+typedef struct cpu_conv2d_operands {
+    const float *from, *weights, *bias, *residual, *mask;
+    float *to;
+    int relu;
+} cpu_conv2d_operands;
+
+/* Makes the walk for kernel->op (kernel->data) and sets base.workspace; `weights` is the operand's number. */
+tl_status tl__cpu_conv2d_walk_create(cpu_kernel *kernel, const cpu_conv2d_shape *shape, bool transposed, int weights,
+                                     cpu_conv2d_walk **walk);
+/* Bytes of workspace are walk->packed_bytes (rounded up to CPU_ALIGNMENT; none where packed is set), then
+ * scratch_bytes for each thread. */
+void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *operands);
+
+/* Writes the packed form (walk->packed_bytes) of weights [O, KH, KW, C / groups]. */
+void tl__cpu_conv2d_pack(const cpu_device *device, const cpu_conv2d_walk *walk, const float *weights, float *packed);
+
+/* How `parts` threads share `rows` tiles by `columns` panels: *row_parts * *column_parts <= parts. */
+void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts);
+
+#endif

@@ -1,0 +1,188 @@
+/* conv2d_walk.c: sizes of a convolution, and the plan of its walk. */
+#include <string.h>
+
+#include "backends/cpu/conv2d.h"
+#include "backends/cpu/kernels.h"
+
+/* Up to so many channels, rows are copied into patches, where a whole kernel row is one piece: with one piece for each
+ * tap the kernel would hardly begin before the next. */
+#define FEW_CHANNELS 8
+
+static tl_status misfit(const cpu_kernel *kernel) {
+    return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of a convolution do not fit each other");
+}
+
+tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape) {
+    const int64_t *from = cpu_shape(kernel, x), *to = cpu_shape(kernel, y);
+    const tl_op_desc *op = &kernel->op;
+    cpu_conv2d_shape s = {from[0], from[1], from[2], from[3], to[1], to[2], to[3], op->groups, 0, 0, {0}, {0}, {0}, {0}};
+    const int64_t in[2] = {s.height, s.width}, out[2] = {s.out_height, s.out_width};
+    const bool weights = w >= 0 && cpu_present(kernel, w);
+    if (kernel->operands[x].desc.rank != 4 || kernel->operands[y].desc.rank != 4 || s.images != to[0] || s.images < 1 ||
+        s.channels < 1 || s.out_channels < 1 || s.groups < 1 || s.channels % s.groups || s.out_channels % s.groups)
+        return misfit(kernel);
+    s.group_channels = s.channels / s.groups;
+    s.group_outputs = s.out_channels / s.groups;
+    for (int i = 0; i < 2; i++) {
+        s.kernel[i] = weights ? cpu_shape(kernel, w)[1 + i] : op->kernel[i];
+        s.stride[i] = op->stride[i];
+        s.pad[i] = op->pad[i];
+        s.dilation[i] = op->dilation[i];
+        if (s.kernel[i] < 1 || s.stride[i] < 1 || s.pad[i] < 0 || s.dilation[i] < 1 || in[i] < 1 || out[i] < 1)
+            return misfit(kernel);
+        int64_t room = in[i] + 2 * s.pad[i] - s.dilation[i] * (s.kernel[i] - 1) - 1;
+        if (room < 0 || room / s.stride[i] + 1 != out[i])
+            return misfit(kernel);
+    }
+    if (weights) {
+        const tl_tensor_desc *desc = &kernel->operands[w].desc;
+        if (desc->rank != 4 || desc->shape[0] != s.out_channels || desc->shape[3] != s.group_channels)
+            return misfit(kernel);
+    }
+    *shape = s;
+    return TL_OK;
+}
+
+/* Along dimension d: residue e's taps of a destination pixel s q + e are those i with e + pad - i dilation divisible by
+ * s. Without transposition there is one residue, and every tap is in it. */
+static void list_taps(const cpu_conv2d_walk *walk, int d, int64_t e, int64_t *offset, int64_t *index, int64_t *count) {
+    const cpu_conv2d_shape *s = &walk->shape;
+    *count = 0;
+    for (int64_t i = 0; i < s->kernel[d]; i++) {
+        int64_t at = i * s->dilation[d] - s->pad[d];
+        if (walk->transposed) {
+            if ((e - at) % s->stride[d])
+                continue;
+            at = (e - at) / s->stride[d];
+        }
+        offset[*count] = at;
+        index[(*count)++] = i;
+    }
+}
+
+static int64_t residues(const cpu_conv2d_walk *walk, int d) {
+    int64_t step = walk->to_step[d];
+    return step < walk->to_size[d] ? step : walk->to_size[d];
+}
+
+static void list_phases(cpu_conv2d_walk *walk, int64_t *memory) {
+    const cpu_conv2d_shape *s = &walk->shape;
+    int64_t *base[2], weights = 0;
+    for (int d = 0; d < 2; d++) {
+        base[d] = memory;
+        memory += residues(walk, d) * 2 * s->kernel[d];
+    }
+    for (int64_t y = 0; y < residues(walk, 0); y++)
+        for (int64_t x = 0; x < residues(walk, 1); x++) {
+            cpu_conv2d_phase *phase = &walk->phases[walk->phase_count++];
+            const int64_t e[2] = {y, x};
+            for (int d = 0; d < 2; d++) {
+                phase->first[d] = e[d];
+                phase->count[d] = (walk->to_size[d] - e[d] + walk->to_step[d] - 1) / walk->to_step[d];
+                phase->offset[d] = base[d] + e[d] * 2 * s->kernel[d];
+                phase->index[d] = phase->offset[d] + s->kernel[d];
+                list_taps(walk, d, e[d], phase->offset[d], phase->index[d], &phase->taps[d]);
+            }
+            phase->weights = weights;
+            weights += phase->taps[0] * phase->taps[1] * walk->depth * s->groups * walk->padded;
+        }
+    walk->packed_bytes = (size_t)weights * sizeof(float);
+}
+
+/* Taps that lie side by side in the source become one piece. */
+static void merge_taps(cpu_conv2d_walk *walk) {
+    const cpu_conv2d_shape *s = &walk->shape;
+    walk->merged = 1;
+    if (!walk->transposed && s->groups == 1 && s->dilation[1] == 1 && s->kernel[1] > 1) {
+        if (s->pad[1] == 0) {
+            walk->merged = s->kernel[1];
+            if (s->kernel[1] == s->width && s->pad[0] == 0 && s->dilation[0] == 1)
+                walk->merged *= s->kernel[0];
+        } else if (s->channels <= FEW_CHANNELS) {
+            walk->merged = s->kernel[1];
+            walk->patches = true;
+        }
+    }
+    walk->pieces_depth = walk->merged * walk->depth;
+}
+
+static void plan(const cpu_kernel *kernel, const cpu_conv2d_shape *s, bool transposed, cpu_conv2d_walk *walk) {
+    const int64_t in[2] = {s->height, s->width}, out[2] = {s->out_height, s->out_width};
+    const cpu_kernels *kernels = kernel->device->kernels;
+    *walk = (cpu_conv2d_walk){.shape = *s, .transposed = transposed};
+    for (int d = 0; d < 2; d++) {
+        walk->from_size[d] = transposed ? out[d] : in[d];
+        walk->to_size[d] = transposed ? in[d] : out[d];
+        walk->from_step[d] = transposed ? 1 : s->stride[d];
+        walk->to_step[d] = transposed ? s->stride[d] : 1;
+    }
+    walk->from_channels = transposed ? s->out_channels : s->channels;
+    walk->to_channels = transposed ? s->channels : s->out_channels;
+    walk->depth = walk->from_channels / s->groups;
+    walk->columns = walk->to_channels / s->groups;
+    walk->width = kernels->gemm_width();
+    walk->panels = (walk->columns + walk->width - 1) / walk->width;
+    walk->padded = cpu_round_up(walk->columns, kernels->lanes);
+    merge_taps(walk);
+    int64_t pieces = s->kernel[0] * s->kernel[1] / walk->merged;
+    int64_t reach = s->kernel[1] > s->stride[1] ? s->kernel[1] : s->stride[1];
+    int64_t patch = walk->patches ? s->kernel[0] * reach * s->channels : 0;
+    walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (2 * pieces * (int64_t)sizeof(float *) +
+                                                                 (int64_t)sizeof(int64_t)), CPU_ALIGNMENT) +
+                          (size_t)cpu_round_up(CPU_GEMM_GROUP * patch * (int64_t)sizeof(float), CPU_ALIGNMENT);
+}
+
+static tl_status fill_packed(cpu_kernel *kernel, const void *source, void *to, void *user) {
+    tl__cpu_conv2d_pack(kernel->device, user, source, to);
+    return TL_OK;
+}
+
+/* What the packed form depends on besides the weights' own bytes (FNV-1a). */
+static uint64_t form_of(const cpu_conv2d_walk *walk) {
+    const cpu_conv2d_shape *s = &walk->shape;
+    const int64_t numbers[] = {walk->transposed, s->out_channels, s->groups, s->kernel[0] * s->kernel[1],
+                               walk->transposed ? s->kernel[0] : 0, walk->transposed ? s->stride[0] : 0,
+                               walk->transposed ? s->stride[1] : 0, walk->transposed ? s->dilation[0] : 0,
+                               walk->transposed ? s->dilation[1] : 0, walk->transposed ? s->pad[0] : 0,
+                               walk->transposed ? s->pad[1] : 0, residues(walk, 0), residues(walk, 1)};
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        hash = (hash ^ (uint64_t)numbers[i]) * 1099511628211u;
+    return CPU_FORM('C', 0, 0, 0) | hash >> 8;
+}
+
+tl_status tl__cpu_conv2d_walk_create(cpu_kernel *kernel, const cpu_conv2d_shape *shape, bool transposed, int weights,
+                                     cpu_conv2d_walk **out) {
+    cpu_device *device = kernel->device;
+    cpu_conv2d_walk head;
+    plan(kernel, shape, transposed, &head);
+    /* One piece of memory: the walk, its phases, their lists, the zeros. */
+    int64_t phases = residues(&head, 0) * residues(&head, 1);
+    int64_t lists = 2 * (residues(&head, 0) * shape->kernel[0] + residues(&head, 1) * shape->kernel[1]);
+    int64_t zeros = head.merged > 1 ? head.pieces_depth : head.from_channels;
+    size_t at_phases = (size_t)cpu_round_up(sizeof(head), CPU_ALIGNMENT);
+    size_t at_lists = at_phases + (size_t)phases * sizeof(cpu_conv2d_phase);
+    size_t at_zeros = (size_t)cpu_round_up((int64_t)at_lists + lists * (int64_t)sizeof(int64_t), CPU_ALIGNMENT);
+    char *memory = tl__cpu_allocate(device, at_zeros + (size_t)zeros * sizeof(float));
+    if (!memory)
+        return TL_ERROR_MEMORY;
+    cpu_conv2d_walk *walk = kernel->data = memory;
+    *walk = head;
+    walk->phases = (cpu_conv2d_phase *)(memory + at_phases);
+    list_phases(walk, (int64_t *)(memory + at_lists));
+    walk->zeros = (float *)(memory + at_zeros);
+    memset(walk->zeros, 0, (size_t)zeros * sizeof(float));
+
+    kernel->base.workspace = (uint64_t)device->threads * walk->scratch_bytes;
+    *out = walk;
+    if (!cpu_is_constant(kernel, weights)) {
+        kernel->base.workspace += (uint64_t)cpu_round_up((int64_t)walk->packed_bytes, CPU_ALIGNMENT);
+        return TL_OK;
+    }
+    const void *packed;
+    tl_status status = tl__cpu_constant_derive(kernel, weights, form_of(walk), walk->packed_bytes, fill_packed, walk,
+                                               &packed);
+    if (status == TL_OK)
+        walk->packed = packed;
+    return status;
+}

@@ -1,0 +1,140 @@
+/* gemm.c: the micro-kernels: a tile of some rows by some vectors of columns is kept in registers while k runs;
+ * compiled for each instruction set. */
+#include "backends/cpu/gemm.h"
+#include "backends/cpu/gemm_tile.h"
+#include "backends/cpu/kernels.h"
+
+int CPU_NAME(gemm_width)(void) {
+    return WIDTH * VL;
+}
+
+/* The last vector of a tile, of which only `valid` columns exist. */
+static __attribute__((noinline)) void finish_partly(const cpu_gemm_panel *p, int row, int height, int column,
+                                                    const float sums[][VL]) {
+    int valid = p->columns - column;
+    for (int i = 0; i < height; i++) {
+        int64_t at = p->at[row + i] + column;
+        for (int l = 0; l < valid; l++) {
+            float x = sums[i][l];
+            if (p->bias)
+                x += p->bias[column + l];
+            if (p->residual)
+                x += p->residual[at + l];
+            if (p->relu)
+                x = x < 0 ? 0 : x;
+            if (p->mask)
+                x = p->mask[at + l] > 0 ? x : 0;
+            p->y[at + l] = x;
+        }
+    }
+}
+
+/* Before every LINE steps of k, a line of each row is fetched of what will be needed soon: a few at a time hold up
+ * neither the arithmetic nor each other.
+ * Rows row .. row + height - 1 of the panel. Inlined with constants for height and width. */
+static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, int row, const int height,
+                                                       const int width) {
+    vf sum[TALLEST][WIDTH];
+    UNROLL for (int i = 0; i < height; i++)
+        UNROLL for (int j = 0; j < width; j++)
+            sum[i][j] = (vf){0};
+    const float *b = p->b;
+    const float *const *rows = p->rows + row;
+    const int64_t depth = p->depth, offset = p->offset;
+    const float *const *soon = p->soon + row;
+    const int64_t *at = p->at + row;
+    const int64_t ahead = p->ahead ? p->columns : 0;
+    int64_t flat = 0;
+    for (int64_t t = p->taps; t > 0; t--, rows += CPU_GEMM_GROUP) {
+        const float *a[TALLEST];
+        UNROLL for (int i = 0; i < height; i++)
+            a[i] = rows[i] + offset;
+        for (int64_t k = 0; k < depth;) {
+            const int64_t end = depth - k < LINE ? depth : k + LINE;
+            if (flat >= p->soon_first && flat < p->soon_end)
+                UNROLL for (int i = 0; i < height; i++)
+                    __builtin_prefetch(soon[i] + flat, 0, 2);
+            if (flat < ahead) {
+                if (p->residual)
+                    UNROLL for (int i = 0; i < height; i++)
+                        __builtin_prefetch(p->residual + at[i] + p->ahead + flat, 0, 2);
+                if (p->mask)
+                    UNROLL for (int i = 0; i < height; i++)
+                        __builtin_prefetch(p->mask + at[i] + p->ahead + flat, 0, 2);
+            }
+            flat += end - k;
+            for (; k < end; k++, b += width * VL) {
+                vf w[WIDTH];
+                UNROLL for (int j = 0; j < width; j++)
+                    w[j] = v_load(b + j * VL);
+                UNROLL for (int i = 0; i < height; i++) {
+                    vf x = v_set(a[i][k]);
+                    UNROLL for (int j = 0; j < width; j++)
+                        sum[i][j] += w[j] * x;
+                }
+            }
+        }
+    }
+
+    const int whole = p->columns >= width * VL;
+    if (!whole) {
+        float last[TALLEST][VL];
+        UNROLL for (int i = 0; i < height; i++)
+            v_store(last[i], sum[i][width - 1]);
+        finish_partly(p, row, height, (width - 1) * VL, last);
+    }
+    if (p->bias) {
+        UNROLL for (int j = 0; j < width; j++) {
+            if (j == width - 1 && !whole)
+                break;
+            vf x = v_load(p->bias + j * VL);
+            UNROLL for (int i = 0; i < height; i++)
+                sum[i][j] += x;
+        }
+    }
+#define EACH_ROW(operation)                                \
+    UNROLL for (int i = 0; i < height; i++) {              \
+        int64_t o = at[i];                                 \
+        UNROLL for (int j = 0; j < width - 1; j++, o += VL) \
+            operation(o, sum[i][j]);                       \
+        if (whole)                                         \
+            operation(o, sum[i][width - 1]);               \
+    }
+#define ADD(o, s) s += v_load(p->residual + (o))
+#define RELU(o, s) s = v_relu(s)
+#define MASK(o, s) s = v_keep(v_load(p->mask + (o)) > 0, s)
+#define STREAM(o, s) v_stream(p->y + (o), s)
+#define STORE(o, s) v_store(p->y + (o), s)
+    if (p->residual)
+        EACH_ROW(ADD)
+    if (p->relu)
+        EACH_ROW(RELU)
+    if (p->mask)
+        EACH_ROW(MASK)
+    if (p->stream)
+        EACH_ROW(STREAM)
+    else
+        EACH_ROW(STORE)
+}
+
+#define DEFINE(height, width) \
+    static void tile_##height##x##width(const cpu_gemm_panel *p, int row) { tile(p, row, height, width); }
+TILES(DEFINE)
+
+typedef void tile_function(const cpu_gemm_panel *p, int row);
+#define ENTRY(height, width) [width - 1][height - 1] = tile_##height##x##width,
+static tile_function *const tiles[WIDTH][TALLEST] = {TILES(ENTRY)};
+
+/* Tiles of as equal a height as can be: six rows and then one would run the one at half speed. */
+void CPU_NAME(gemm_panel)(const cpu_gemm_panel *panel) {
+    int width = (panel->columns + VL - 1) / VL;
+    int tallest = heights[width - 1];
+    int left = (panel->count + tallest - 1) / tallest;
+    for (int row = 0; left > 0; left--) {
+        int height = (panel->count - row + left - 1) / left;
+        tiles[width - 1][height - 1](panel, row);
+        row += height;
+    }
+    if (panel->stream)
+        v_fence();
+}

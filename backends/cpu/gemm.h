@@ -1,0 +1,60 @@
+/* gemm.h: the matrix kernels under convolution and linear layers; compiled for each instruction set (kernels.h).
+ *
+ * y[i][o] = act(sum over k of row_i[k] * b[k][o] + bias[o] + residual[i][o]). The rows are read where they are,
+ * through pointers: row i is `taps` pieces of `depth` floats, each of which may lie anywhere. b is packed: columns are
+ * cut into panels of gemm_width() columns, the last one rounded up to whole vectors and filled with zeros, and a panel
+ * holds its columns side by side for each k.
+ *
+ * Every element of y is one chain of multiply-adds over k in order, whatever the tile it falls into: results do not
+ * depend on how the rows are cut, nor on which rows are computed together. */
+#ifndef TL_CPU_GEMM_H
+#define TL_CPU_GEMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CPU_GEMM_GROUP 48 /* the most rows of one call */
+
+typedef struct cpu_gemm_panel {
+    const float *const *rows; /* piece t of row i begins at rows[t * CPU_GEMM_GROUP + i] + offset */
+    int64_t offset;
+    int64_t taps, depth;
+    const float *b;       /* the panel: [taps * depth][columns, rounded up to whole vectors] */
+    float *y;             /* these begin at the panel's first column: */
+    const float *bias;    /* NULL: none */
+    const float *residual, *mask; /* NULL: none; laid out as y. Where mask <= 0 (or NaN) y becomes 0 */
+    const int64_t *at;    /* where row i begins in y, residual and mask */
+    int count;            /* of rows, 1 .. CPU_GEMM_GROUP */
+    int columns;          /* 1 .. gemm_width() */
+    int relu;
+    int stream;           /* store past the caches; y and all of `at` are then aligned to vectors */
+    /* What will be needed soon, to be fetched meanwhile: floats soon_first .. soon_end - 1 of soon[i] for each row, and
+     * residual and mask at `ahead` floats from where they are used now (0: not). */
+    const float *const *soon;
+    int64_t soon_first, soon_end, ahead;
+} cpu_gemm_panel;
+
+/* y[i][j] = sum over p of a[p][i] * b[p][j], or += that sum: what weights get from many pixels. */
+typedef struct cpu_gemm_outer {
+    const float *a, *b; /* a[p * a_step + i], b[p * b_step + j]; b is readable up to whole vectors of j */
+    int64_t a_step, b_step;
+    int64_t count;      /* of p */
+    float *y;           /* y[i * y_step + j] */
+    int64_t y_step;
+    int64_t rows;       /* i */
+    int columns;        /* j, 1 .. gemm_width() */
+    int add;
+    /* What will be needed soon, to be fetched meanwhile: a_soon[p * a_step + i], and rows of `columns` floats at
+     * b_soon[p]. Neither may be NULL; what is in use already costs nothing. */
+    const float *a_soon;
+    const float *const *b_soon;
+} cpu_gemm_outer;
+
+/* gemm_gather: to[p][...] = `columns` floats at rows[p], then zeros up to whole vectors. */
+#define CPU_GEMM_LIST(X)                                   \
+    X(int, gemm_width, (void))                             \
+    X(void, gemm_panel, (const cpu_gemm_panel *panel))     \
+    X(void, gemm_outer, (const cpu_gemm_outer *outer))     \
+    X(void, gemm_gather, (const float *const *rows, int64_t count, int columns, float *to))
+
+#endif

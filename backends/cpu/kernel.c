@@ -1,0 +1,187 @@
+/* kernel.c: prepares kernels, and the life of a prepared one. */
+#include <string.h>
+
+#include "backends/cpu/cpu.h"
+
+/* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
+ * not link. */
+static const struct {
+    const char *stem, *inputs, *outputs;
+    const cpu_implementation *implementations;
+} table[TL_OP_COUNT] = {
+#define CPU_ROW(NAME, stem, inputs, outputs) \
+    [TL_OP_##NAME] = {#stem, inputs, outputs, tl__cpu_##stem##_implementations},
+    TL_OP_LIST(CPU_ROW)
+#undef CPU_ROW
+};
+
+int64_t tl__cpu_elements(const cpu_kernel *kernel, int operand) {
+    const tl_tensor_desc *desc = &kernel->operands[operand].desc;
+    if (desc->dtype == TL_DTYPE_NONE)
+        return 0;
+    int64_t count = 1;
+    for (int i = 0; i < desc->rank; i++)
+        count *= desc->shape[i];
+    return count;
+}
+
+static uint64_t dtype_size(int dtype) {
+    switch (dtype) {
+    case TL_DTYPE_F64:
+    case TL_DTYPE_I64:
+        return 8;
+    case TL_DTYPE_F32:
+    case TL_DTYPE_I32:
+        return 4;
+    case TL_DTYPE_BF16:
+    case TL_DTYPE_F16:
+        return 2;
+    case TL_DTYPE_U8:
+    case TL_DTYPE_I8:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+uint64_t tl__cpu_bytes(const cpu_kernel *kernel, int operand) {
+    return (uint64_t)tl__cpu_elements(kernel, operand) * dtype_size(kernel->operands[operand].desc.dtype);
+}
+
+/* The letters name types as in tl__cpu_expect. */
+static int dtype_of_letter(char letter) {
+    switch (letter) {
+    case 'f':
+        return TL_DTYPE_F32;
+    case 'b':
+        return TL_DTYPE_U8;
+    case 'i':
+        return TL_DTYPE_I32;
+    default:
+        return TL_DTYPE_I64;
+    }
+}
+
+tl_status tl__cpu_expect(cpu_kernel *kernel, const char *types) {
+    for (uint32_t i = 0; i < kernel->count; i++) {
+        int dtype = kernel->operands[i].desc.dtype;
+        if (dtype != TL_DTYPE_NONE && dtype != dtype_of_letter(types[i]))
+            return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: %s: no implementation for the type of operand %u",
+                                table[kernel->op.op].stem, (unsigned)i);
+    }
+    return TL_OK;
+}
+
+/* ---- a kernel's life ---- */
+
+static tl_status bind(tl_backend_kernel *base, const tl_view *views) {
+    cpu_kernel *kernel = (cpu_kernel *)base;
+    for (uint32_t i = 0; i <= kernel->count; i++) {
+        const tl_view *view = &views[i];
+        bool workspace = i == kernel->count;
+        if (!view->buffer) {
+            if (workspace ? base->workspace > 0 : cpu_present(kernel, (int)i) && !(kernel->derived & 1u << i))
+                return tl__cpu_fail(kernel->device, TL_ERROR_INTERNAL, "cpu: %s: operand %u is not bound",
+                                    table[kernel->op.op].stem, (unsigned)i);
+            continue;
+        }
+        uint64_t bytes = workspace ? base->workspace : tl__cpu_bytes(kernel, (int)i);
+        if (view->offset > view->buffer->bytes || view->bytes > view->buffer->bytes - view->offset ||
+            bytes > view->bytes)
+            return tl__cpu_fail(kernel->device, TL_ERROR_INTERNAL, "cpu: %s: operand %u is bound to too small a view",
+                                table[kernel->op.op].stem, (unsigned)i);
+    }
+    for (uint32_t i = 0; i < kernel->count; i++)
+        if (views[i].buffer)
+            kernel->ptr[i] = views[i].buffer->data + views[i].offset;
+    const tl_view *last = &views[kernel->count];
+    kernel->workspace = last->buffer ? last->buffer->data + last->offset : NULL;
+    return TL_OK;
+}
+
+static tl_status enqueue(tl_backend_kernel *base, tl_backend_queue *queue) {
+    cpu_kernel *kernel = (cpu_kernel *)base;
+    (void)queue;
+    if (kernel->run)
+        kernel->run(kernel);
+    return TL_OK;
+}
+
+static void release(tl_backend_kernel *base) {
+    cpu_kernel *kernel = (cpu_kernel *)base;
+    tl__cpu_constants_release(kernel);
+    tl__cpu_release(kernel->device, kernel->data);
+    tl__cpu_release(kernel->device, kernel);
+}
+
+static const tl_kernel_ops kernel_ops = {sizeof(kernel_ops), bind, enqueue, release};
+
+/* ---- prepare ---- */
+
+/* Does the form fit what TL_OP_LIST says: as many operands, and none missing that must be there? */
+static tl_status check_form(cpu_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
+                            uint32_t output_count) {
+    const uint32_t counts[2] = {input_count, output_count};
+    const char *lists[2] = {table[op->op].inputs, table[op->op].outputs};
+    uint32_t at = 0;
+    for (int i = 0; i < 2; i++) {
+        uint32_t count = 0;
+        for (const char *word = lists[i]; *word; count++) {
+            size_t length = strcspn(word, " "), name = strcspn(word, " ?=~");
+            if (count < counts[i] && word[name] != '?' && operands[at + count].desc.dtype == TL_DTYPE_NONE)
+                return tl__cpu_fail(device, TL_ERROR_INTERNAL, "cpu: %s: operand %.*s is missing", table[op->op].stem,
+                                    (int)name, word);
+            word += length + (word[length] == ' ');
+        }
+        if (count != counts[i])
+            return tl__cpu_fail(device, TL_ERROR_INTERNAL, "cpu: %s: %u %s were given, it has %u", table[op->op].stem,
+                                (unsigned)counts[i], i ? "outputs" : "inputs", (unsigned)count);
+        at += count;
+    }
+    return TL_OK;
+}
+
+static tl_status choose(cpu_kernel *kernel) {
+    const cpu_implementation *list = table[kernel->op.op].implementations;
+    tl_status status = TL_UNSUPPORTED;
+    for (; list->name; list++) {
+        kernel->base.implementation = list->name;
+        status = list->prepare(kernel);
+        if (status != TL_UNSUPPORTED)
+            break;
+        tl__cpu_constants_release(kernel);
+        tl__cpu_release(kernel->device, kernel->data);
+        kernel->data = NULL;
+        kernel->derived = 0;
+        kernel->base.workspace = 0;
+    }
+    for (uint32_t i = 0; status == TL_OK && i < kernel->count; i++)
+        if (cpu_is_constant(kernel, (int)i) && !(kernel->derived & 1u << i))
+            status = tl__cpu_constant_copy(kernel, (int)i);
+    return status;
+}
+
+tl_status tl__cpu_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
+                          uint32_t input_count, uint32_t output_count, tl_backend_kernel **out) {
+    cpu_device *device = (cpu_device *)base;
+    if (op->op >= TL_OP_COUNT)
+        return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: operation %u is not known", (unsigned)op->op);
+    tl_status status = check_form(device, op, operands, input_count, output_count);
+    if (status != TL_OK)
+        return status;
+    cpu_kernel *kernel = tl__cpu_allocate(device, sizeof(*kernel));
+    if (!kernel)
+        return TL_ERROR_MEMORY;
+    *kernel = (cpu_kernel){.base.ops = &kernel_ops, .device = device, .count = input_count + output_count};
+    memcpy(&kernel->op, op, op->size < sizeof(*op) ? op->size : sizeof(*op));
+    memcpy(kernel->operands, operands, kernel->count * sizeof(*operands));
+    status = choose(kernel);
+    if (status != TL_OK) {
+        release(&kernel->base);
+        return status;
+    }
+    for (uint32_t i = 0; i < kernel->count; i++)
+        kernel->operands[i].constant = NULL;
+    *out = &kernel->base;
+    return TL_OK;
+}

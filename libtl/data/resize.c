@@ -1,0 +1,282 @@
+#include "data/resize.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PRECISION 22 /* Pillow's: 32 bits less 8 of the pixel less 2 of headroom */
+#define HALF (1 << (PRECISION - 1))
+
+void tl__resampler_free(tl__resampler *resampler) {
+    tl__free(resampler->context, resampler->x.start);
+    tl__free(resampler->context, resampler->y.start);
+    tl__free(resampler->context, resampler->rows);
+    resampler->x = resampler->y = (tl__axis){0};
+    resampler->rows = NULL;
+    resampler->capacity = 0;
+}
+
+/* ---- geometry ---- */
+
+/* Through memory, so that no compiler fuses or widens: the coefficients are the same everywhere. */
+static double rounded(double x) {
+    volatile double y = x;
+    return y;
+}
+
+static double triangle(double x) {
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+/* Weights of output pixel `index` of a side resized by `scale`; returns how many inputs and the first of them. */
+static int coefficients(double scale, int in, int64_t index, int32_t *weights, double *real, int64_t *first) {
+    double support = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / support;
+    double centre = rounded(((double)index + 0.5) * scale);
+    int64_t begin = (int64_t)(centre - support + 0.5), end = (int64_t)(centre + support + 0.5);
+    if (begin < 0)
+        begin = 0;
+    if (end > in)
+        end = in;
+    int size = (int)(end - begin);
+    double sum = 0.0;
+    for (int i = 0; i < size; i++) {
+        real[i] = triangle(rounded(((double)(i + begin) - centre + 0.5) * inverse));
+        sum += real[i];
+    }
+    for (int i = 0; i < size; i++) {
+        double weight = sum != 0.0 ? real[i] / sum : real[i];
+        weights[i] = (int32_t)(0.5 + rounded(weight * (1 << PRECISION)));
+    }
+    *first = begin;
+    return size;
+}
+
+static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
+    if (room > axis->room) {
+        int32_t *block = tl__alloc(context, room * sizeof *block);
+        if (!block)
+            return TL_ERROR_MEMORY;
+        tl__free(context, axis->start);
+        axis->start = block;
+        axis->room = room;
+    }
+    return TL_OK;
+}
+
+/* A side of `in` pixels becomes `size`, of which the middle `crop` are shown. */
+static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t size, int crop) {
+    if (axis->in == in && axis->size_out == size)
+        return TL_OK; /* the last image's, and the crop never changes */
+    axis->in = 0; /* until it is planned */
+    int64_t spare = size - crop, first = 0;
+    axis->pad = 0;
+    axis->out = crop;
+    if (spare < 0) {
+        axis->pad = (int)(-spare / 2);
+        axis->out = (int)size;
+    } else {
+        first = spare / 2;
+        first += spare % 2 && first % 2; /* half to even */
+    }
+    if (size == in) {
+        axis->first = (int)first;
+        axis->count = axis->out;
+        axis->taps = 0;
+        axis->in = in;
+        axis->size_out = size;
+        return TL_OK;
+    }
+    double scale = (double)in / (double)size;
+    axis->taps = (int)ceil(scale < 1.0 ? 1.0 : scale) * 2 + 1;
+    /* the last part holds one pixel's weights before they are rounded */
+    size_t out = (size_t)axis->out, taps = (size_t)axis->taps;
+    TL__TRY(axis_room(axis, context, (out * 2 + taps * out + 1) / 2 * 2 + taps * 2));
+    axis->size = axis->start + out;
+    axis->weights = axis->size + out;
+    double *real = (double *)(void *)(axis->start + (out * 2 + taps * out + 1) / 2 * 2);
+    int64_t low = in, high = 0;
+    for (int i = 0; i < axis->out; i++) {
+        int64_t begin;
+        int count = coefficients(scale, in, first + i, axis->weights + (size_t)i * taps, real, &begin);
+        axis->start[i] = (int32_t)begin;
+        axis->size[i] = count;
+        low = begin < low ? begin : low;
+        high = begin + count > high ? begin + count : high;
+    }
+    axis->first = (int)low;
+    axis->count = (int)(high - low);
+    for (int i = 0; i < axis->out; i++)
+        axis->start[i] -= axis->first;
+    axis->in = in;
+    axis->size_out = size;
+    return TL_OK;
+}
+
+tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
+    int64_t columns = width, rows = height;
+    if (resampler->resize) {
+        int shorter = width < height ? width : height, longer = width < height ? height : width;
+        int64_t length = (int64_t)((double)((int64_t)resampler->resize * longer) / (double)shorter);
+        columns = width <= height ? resampler->resize : length;
+        rows = width <= height ? length : resampler->resize;
+    }
+    TL__TRY(axis_plan(&resampler->x, resampler->context, width, columns, resampler->crop));
+    TL__TRY(axis_plan(&resampler->y, resampler->context, height, rows, resampler->crop));
+    /* Pillow's rule since version 13; before, the horizontal pass was always the first. */
+    int narrower = width > columns ? (int)(width - columns) : 0;
+    resampler->columns_first = rows < height && height - rows > 2 * (int64_t)narrower;
+    size_t stride = 3 * (size_t)(resampler->columns_first ? resampler->x.count : resampler->x.out);
+    size_t bytes = stride * ((size_t)resampler->y.count + 1) + 3 * (size_t)resampler->x.out + 2 * TL__ROW_SLACK;
+    if (bytes > resampler->capacity) {
+        tl__free(resampler->context, resampler->rows);
+        resampler->capacity = 0;
+        resampler->rows = tl__alloc(resampler->context, bytes);
+        if (!resampler->rows)
+            return TL_ERROR_MEMORY;
+        resampler->capacity = bytes;
+    }
+    return TL_OK;
+}
+
+/* ---- the two passes ----
+ * Each is written once and compiled for the baseline and for AVX2; 32-bit products are what the baseline of x86
+ * lacks. The sum of an output's weights is 2^22 give or take half a unit for each, so only with thousands of inputs
+ * could the result pass 255. */
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef uint8_t bytes4 __attribute__((vector_size(4)));
+typedef int32_t ints4 __attribute__((vector_size(16)));
+
+INLINE ints4 load4(const uint8_t *p) {
+    bytes4 b;
+    memcpy(&b, p, 4);
+    return __builtin_convertvector(b, ints4);
+}
+
+/* A pixel is read and written as four bytes, the fourth of no meaning: the next pixel overwrites it. */
+INLINE void resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
+    const int32_t *weights = axis->weights;
+    for (int x = 0; x < axis->out; x++, weights += axis->taps, out += 3) {
+        const uint8_t *p = in + 3 * (size_t)axis->start[x];
+        int size = axis->size[x];
+        ints4 sum = {HALF, HALF, HALF, HALF};
+        for (int i = 0; i < size; i++, p += 3)
+            sum += load4(p) * weights[i];
+        sum >>= PRECISION;
+        ints4 over = sum > 255;
+        bytes4 b = __builtin_convertvector((sum & ~over) | (over & 255), bytes4);
+        memcpy(out, &b, 4);
+    }
+}
+
+#define BLOCK 128
+
+INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out) {
+    int32_t sum[BLOCK];
+    for (int begin = 0; begin < bytes; begin += BLOCK, rows += BLOCK, out += BLOCK) {
+        int n = bytes - begin < BLOCK ? bytes - begin : BLOCK;
+        for (int i = 0; i < n; i++)
+            sum[i] = HALF;
+        int k = 0;
+        for (; k + 1 < size; k += 2) {
+            const uint8_t *a = rows + (size_t)k * stride, *b = a + stride;
+            int32_t u = weights[k], v = weights[k + 1];
+            for (int i = 0; i < n; i++)
+                sum[i] += a[i] * u + b[i] * v;
+        }
+        if (k < size) {
+            const uint8_t *a = rows + (size_t)k * stride;
+            for (int i = 0; i < n; i++)
+                sum[i] += a[i] * weights[k];
+        }
+        for (int i = 0; i < n; i++) {
+            int32_t value = sum[i] >> PRECISION;
+            out[i] = (uint8_t)(value > 255 ? 255 : value);
+        }
+    }
+}
+
+static void resize_row_baseline(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
+    resize_row(axis, in, out);
+}
+
+static void resize_column_baseline(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
+                                   uint8_t *out) {
+    resize_column(rows, stride, weights, size, bytes, out);
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+
+__attribute__((target("avx2"))) static void resize_row_avx2(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
+    resize_row(axis, in, out);
+}
+
+__attribute__((target("avx2"))) static void resize_column_avx2(const uint8_t *rows, size_t stride, const int32_t *weights,
+                                                               int size, int bytes, uint8_t *out) {
+    resize_column(rows, stride, weights, size, bytes, out);
+}
+
+static bool have_avx2(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2");
+}
+
+#endif
+
+void tl__resampler_init(tl__resampler *resampler, tl_context *context, int resize, int crop) {
+    *resampler = (tl__resampler){.context = context, .resize = resize, .crop = crop};
+    resampler->row = resize_row_baseline;
+    resampler->column = resize_column_baseline;
+#if defined(__x86_64__) || defined(__i386__)
+    if (have_avx2()) {
+        resampler->row = resize_row_avx2;
+        resampler->column = resize_column_avx2;
+    }
+#endif
+}
+
+void tl__resampler_row(tl__resampler *resampler, int y, const uint8_t *rgb) {
+    int index = y - resampler->y.first;
+    if (index < 0 || index >= resampler->y.count)
+        return;
+    size_t stride = 3 * (size_t)(resampler->columns_first ? resampler->x.count : resampler->x.out);
+    uint8_t *out = resampler->rows + (size_t)index * stride;
+    if (resampler->x.taps && !resampler->columns_first)
+        resampler->row(&resampler->x, rgb, out);
+    else
+        memcpy(out, rgb, stride);
+}
+
+/* Row `index` of the result, without the zeros beside it; `work` has room for a row before the horizontal pass and for
+ * one after it. */
+static void finish_row(const tl__resampler *resampler, int index, uint8_t *work, uint8_t *out) {
+    const tl__axis *x = &resampler->x, *y = &resampler->y;
+    size_t bytes = 3 * (size_t)x->out, stride = resampler->columns_first ? 3 * (size_t)x->count : bytes;
+    bool rows_left = resampler->columns_first && x->taps;
+    const uint8_t *rows = resampler->rows + (size_t)(y->taps ? y->start[index] : index) * stride;
+    uint8_t *column_out = rows_left ? work : out;
+    if (y->taps)
+        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride, column_out);
+    else
+        memcpy(column_out, rows, stride);
+    if (rows_left) {
+        uint8_t *wider = work + stride + TL__ROW_SLACK; /* row writes a byte too many */
+        resampler->row(x, work, wider);
+        memcpy(out, wider, bytes);
+    }
+}
+
+void tl__resampler_finish(tl__resampler *resampler, uint8_t *out) {
+    const tl__axis *x = &resampler->x, *y = &resampler->y;
+    size_t line = 3 * (size_t)resampler->crop, left = 3 * (size_t)x->pad, bytes = 3 * (size_t)x->out;
+    uint8_t *work = resampler->rows + 3 * (size_t)(resampler->columns_first ? x->count : x->out) * (size_t)y->count;
+    memset(out, 0, (size_t)y->pad * line);
+    out += (size_t)y->pad * line;
+    for (int i = 0; i < y->out; i++, out += line) {
+        memset(out, 0, left);
+        finish_row(resampler, i, work, out + left);
+        memset(out + left + bytes, 0, line - left - bytes);
+    }
+    memset(out, 0, (size_t)(resampler->crop - y->pad - y->out) * line);
+}

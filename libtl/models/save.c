@@ -1,0 +1,257 @@
+/* One .safetensors file is the whole model: its tensors under torchvision's names, and in the metadata what is needed to
+ * make it again. Values that are not plain text are JSON, whose numbers do not depend on the locale. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "models/weights.h"
+
+#define PLAIN (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17))
+
+/* ---- out ---- */
+
+typedef struct saving {
+    tl_model *model;
+    tl__parameter **order;
+    tl__output *outputs;
+    tl__metadata metadata[16];
+    size_t metadata_count;
+} saving;
+
+static tl_status add_text(saving *s, const char *key, const char *value) {
+    tl__metadata *item = &s->metadata[s->metadata_count];
+    item->key = (char *)key;
+    item->value = tl__strdup(s->model->context, value);
+    if (!item->value)
+        return TL_ERROR_MEMORY;
+    s->metadata_count++;
+    return TL_OK;
+}
+
+/* Takes the reference. */
+static tl_status add_json(saving *s, const char *key, json_t *value) {
+    char *text = value ? json_dumps(value, PLAIN) : NULL;
+    json_decref(value);
+    tl_status status = text ? add_text(s, key, text)
+                            : tl__fail(s->model->context, TL_ERROR_MEMORY, "%s: cannot be written as JSON", key);
+    free(text);
+    return status;
+}
+
+static json_t *three(const float *values) {
+    return json_pack("[f,f,f]", (double)values[0], (double)values[1], (double)values[2]);
+}
+
+static const char *const alphas[] = {"drop", "white", "black"};
+
+static tl_status describe_input(saving *s) {
+    const tl_preprocess *p = &s->model->preprocess;
+    return add_json(s, "libtl.preprocess",
+                    json_pack("{s:i,s:i,s:s,s:o,s:o}", "resize", p->resize, "crop", p->crop, "alpha", alphas[p->alpha],
+                              "mean", three(p->mean), "std", three(p->std)));
+}
+
+static tl_status describe_classes(saving *s) {
+    const tl_model *model = s->model;
+    TL__TRY(add_json(s, "libtl.class_count", json_integer(model->options.classes)));
+    if (!model->classes)
+        return TL_OK;
+    json_t *names = json_array();
+    for (int i = 0; names && i < model->options.classes; i++)
+        if (json_array_append_new(names, json_string(model->classes[i])) != 0) {
+            json_decref(names);
+            return tl__fail(model->context, TL_ERROR_ARGUMENT, "the name of class %d is not UTF-8", i);
+        }
+    return add_json(s, "libtl.classes", names);
+}
+
+static tl_status describe(saving *s) {
+    const tl_model_options *options = &s->model->options;
+    TL__TRY(add_text(s, "format", "pt"));
+    TL__TRY(add_text(s, "libtl.version", tl_version()));
+    TL__TRY(add_text(s, "libtl.arch", options->arch));
+    TL__TRY(describe_classes(s));
+    TL__TRY(describe_input(s));
+    TL__TRY(add_text(s, "libtl.head", options->head == TL_HEAD_LINEAR ? "linear" : "native"));
+    if (options->layers)
+        TL__TRY(add_json(s, "libtl.layers", json_pack("[i,i,i,i]", options->layers[0], options->layers[1],
+                                                      options->layers[2], options->layers[3])));
+    TL__TRY(add_json(s, "libtl.width", json_real(options->width)));
+    return add_json(s, "libtl.dropout", json_real(options->dropout));
+}
+
+static tl_status read_output(void *user, size_t index, void *out) {
+    const saving *s = user;
+    const tl__parameter *parameter = s->order[index];
+    if (parameter->kind != TL__PARAMETER_COUNTER)
+        return tl__parameter_read_torch(s->model->context, parameter, out);
+    uint8_t *bytes = out;
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)((uint64_t)parameter->counter >> 8 * i);
+    return TL_OK;
+}
+
+/* Counters first: PyTorch wants every tensor at a multiple of its element's size. */
+static void arrange(saving *s) {
+    const tl_model *model = s->model;
+    size_t count = 0;
+    for (int counters = 1; counters >= 0; counters--)
+        for (size_t i = 0; i < model->parameter_count; i++) {
+            tl__parameter *parameter = model->parameters[i];
+            if ((parameter->kind == TL__PARAMETER_COUNTER) != counters)
+                continue;
+            tl__output output = {.name = parameter->name, .dtype = parameter->desc.dtype, .rank = parameter->rank};
+            memcpy(output.shape, parameter->shape, sizeof parameter->shape);
+            s->outputs[count] = output;
+            s->order[count++] = parameter;
+        }
+}
+
+tl_status tl_model_save(tl_model *model, const char *path) {
+    tl_context *context = model->context;
+    saving s = {.model = model};
+    s.order = tl__calloc(context, model->parameter_count, sizeof *s.order);
+    s.outputs = s.order ? tl__calloc(context, model->parameter_count, sizeof *s.outputs) : NULL;
+    tl_status status = s.outputs ? describe(&s) : TL_ERROR_MEMORY;
+    if (status == TL_OK) {
+        arrange(&s);
+        status = tl__safetensors_write(context, path, s.outputs, model->parameter_count, s.metadata, s.metadata_count,
+                                       read_output, &s);
+    }
+    for (size_t i = 0; i < s.metadata_count; i++)
+        tl__free(context, s.metadata[i].value);
+    tl__free(context, s.outputs);
+    tl__free(context, s.order);
+    return status;
+}
+
+/* ---- in ---- */
+
+static tl_status bad(const tl__archive *archive, const char *key) {
+    return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: metadata %s is not what libtl writes", archive->path, key);
+}
+
+/* The key's value as JSON, NULL where the file has no such key. */
+static tl_status get_json(const tl__archive *archive, const char *key, json_t **out) {
+    const char *text = tl__archive_get(archive, key);
+    *out = text ? json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL) : NULL;
+    return text && !*out ? bad(archive, key) : TL_OK;
+}
+
+static tl_status get_number(const tl__archive *archive, const char *key, double *out) {
+    json_t *value;
+    TL__TRY(get_json(archive, key, &value));
+    bool number = !value || json_is_number(value);
+    if (number && value)
+        *out = json_number_value(value);
+    json_decref(value);
+    return number ? TL_OK : bad(archive, key);
+}
+
+static tl_status get_layers(const tl__archive *archive, int layers[4], bool *given) {
+    json_t *value;
+    TL__TRY(get_json(archive, "libtl.layers", &value));
+    *given = value != NULL;
+    int failed = value ? json_unpack(value, "[i,i,i,i!]", &layers[0], &layers[1], &layers[2], &layers[3]) : 0;
+    json_decref(value);
+    return failed ? bad(archive, "libtl.layers") : TL_OK;
+}
+
+static tl_status get_input(tl_model *model, const tl__archive *archive) {
+    static const char key[] = "libtl.preprocess";
+    tl_preprocess preprocess = model->preprocess;
+    json_t *value;
+    const char *alpha;
+    double mean[3], deviation[3];
+    TL__TRY(get_json(archive, key, &value));
+    if (!value)
+        return TL_OK;
+    int failed = json_unpack(value, "{s:i,s:i,s:s,s:[FFF!],s:[FFF!]}", "resize", &preprocess.resize, "crop", &preprocess.crop,
+                             "alpha", &alpha, "mean", &mean[0], &mean[1], &mean[2], "std", &deviation[0], &deviation[1],
+                             &deviation[2]);
+    size_t i = 0;
+    while (!failed && i < TL__COUNT(alphas) && strcmp(alphas[i], alpha) != 0)
+        i++;
+    json_decref(value);
+    if (failed || i == TL__COUNT(alphas))
+        return bad(archive, key);
+    preprocess.alpha = (tl_alpha)i;
+    for (int c = 0; c < 3; c++) {
+        preprocess.mean[c] = (float)mean[c];
+        preprocess.std[c] = (float)deviation[c];
+    }
+    tl_status status = tl_model_set_preprocess(model, &preprocess);
+    return status == TL_OK ? TL_OK : tl__fail_at(model->context, TL_ERROR_FORMAT, "%s", archive->path);
+}
+
+static tl_status get_classes(tl_model *model, const tl__archive *archive) {
+    static const char key[] = "libtl.classes";
+    json_t *value;
+    TL__TRY(get_json(archive, key, &value));
+    if (!value)
+        return TL_OK;
+    size_t count = json_is_array(value) ? json_array_size(value) : 0;
+    const char **names = NULL;
+    tl_status status = count == (size_t)model->options.classes ? TL_OK : bad(archive, key);
+    if (status == TL_OK) {
+        names = tl__alloc(model->context, count * sizeof *names);
+        if (!names)
+            status = TL_ERROR_MEMORY;
+    }
+    for (size_t i = 0; status == TL_OK && i < count; i++) {
+        names[i] = json_string_value(json_array_get(value, i));
+        if (!names[i])
+            status = bad(archive, key);
+    }
+    if (status == TL_OK)
+        status = tl_model_set_classes(model, names, (int)count);
+    tl__free(model->context, names);
+    json_decref(value);
+    return status;
+}
+
+static tl_status create(tl_context *context, const tl__archive *archive, tl_model **out) {
+    tl_model_options options;
+    tl_model_options_init(&options, sizeof options);
+    options.arch = tl__archive_get(archive, "libtl.arch");
+    if (!options.arch)
+        return tl__fail(context, TL_ERROR_FORMAT, "%s: holds weights but does not say of what (no libtl.arch in its metadata)",
+                        archive->path);
+    const char *head = tl__archive_get(archive, "libtl.head");
+    if (head && strcmp(head, "linear") != 0 && strcmp(head, "native") != 0)
+        return bad(archive, "libtl.head");
+    options.head = head && strcmp(head, "linear") == 0 ? TL_HEAD_LINEAR : TL_HEAD_NATIVE;
+    double classes = options.classes;
+    int layers[4];
+    bool given;
+    TL__TRY(get_number(archive, "libtl.class_count", &classes));
+    TL__TRY(get_number(archive, "libtl.width", &options.width));
+    TL__TRY(get_number(archive, "libtl.dropout", &options.dropout));
+    TL__TRY(get_layers(archive, layers, &given));
+    options.layers = given ? layers : NULL;
+    options.classes = classes >= 1 && classes <= 1 << 20 ? (int)classes : 0;
+    tl_status status = tl_model_create(context, &options, out);
+    return status == TL_OK || status == TL_ERROR_MEMORY ? status : tl__fail_at(context, TL_ERROR_FORMAT, "%s", archive->path);
+}
+
+tl_status tl_model_open(tl_context *context, const char *path, tl_model **out) {
+    tl__archive *archive;
+    TL__TRY(tl__archive_open(context, path, &archive));
+    tl_model *model = NULL;
+    tl_weights_options strict = {.size = sizeof strict, .keep_head = true};
+    tl_status status = create(context, archive, &model);
+    if (status == TL_OK)
+        status = get_input(model, archive);
+    if (status == TL_OK)
+        status = get_classes(model, archive);
+    if (status == TL_OK)
+        status = tl__model_attach(model, archive, &strict);
+    if (status != TL_OK) {
+        tl__archive_close(archive);
+        tl_model_destroy(model);
+        return status;
+    }
+    *out = model;
+    return TL_OK;
+}

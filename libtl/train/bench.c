@@ -1,0 +1,123 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <tl/bench.h>
+
+#include "train/runner.h"
+#include "train/trainer.h"
+
+#define MAX_STEPS 4096
+
+typedef struct bench {
+    tl_context *context;
+    tl_model *model;
+    tl_bench_options options;
+    tl__engine *engine; /* forward */
+    tl__runner *runner;
+    tl_trainer *trainer; /* training */
+    uint8_t *rgb;
+    int32_t *labels;
+    float *logits;
+    double *times;
+} bench;
+
+static tl_status step(bench *b) {
+    if (b->runner)
+        return tl__runner_run(b->runner, b->rgb, b->options.batch, b->logits);
+    return tl_trainer_step(b->trainer, b->rgb, b->labels, b->options.batch, NULL);
+}
+
+static tl__plan *plan_of(const bench *b) {
+    return b->runner ? b->runner->plans[0].plan : b->trainer->plans[0].plan;
+}
+
+static tl_status prepare(bench *b, tl_device *device) {
+    int batch = b->options.batch, pixels = b->options.pixels;
+    size_t bytes = (size_t)batch * (size_t)pixels * (size_t)pixels * 3;
+    tl__random random;
+    b->rgb = tl__alloc(b->context, bytes);
+    b->labels = tl__calloc(b->context, (size_t)batch, sizeof *b->labels);
+    b->logits = tl__calloc(b->context, (size_t)batch * (size_t)b->model->options.classes, sizeof *b->logits);
+    b->times = tl__calloc(b->context, MAX_STEPS, sizeof *b->times);
+    if (!b->rgb || !b->labels || !b->logits || !b->times)
+        return TL_ERROR_MEMORY;
+    tl__random_start(&random, 0, 1);
+    for (size_t i = 0; i < bytes; i++)
+        b->rgb[i] = (uint8_t)tl__random_u32(&random);
+    for (int i = 0; i < batch; i++)
+        b->labels[i] = i % b->model->options.classes;
+    if (b->options.mode == TL_BENCH_FORWARD) {
+        tl__draw_options draw = {.batch = batch, .height = pixels, .width = pixels};
+        TL__TRY(tl__engine_create(b->model, device, &b->engine));
+        draw.batch = tl__engine_chunk(b->engine, batch);
+        return tl__runner_create(b->engine, &draw, TL__PART_WHOLE, -1, &b->runner);
+    }
+    tl_train_options options;
+    tl_stage stage;
+    tl_train_options_init(&options, sizeof options);
+    tl_stage_init(&stage, sizeof stage);
+    stage.train = b->options.train;
+    stage.lr = 1e-9; /* the values must not run away */
+    options.batch = batch;
+    options.stages = &stage;
+    options.stage_count = 1;
+    return tl_trainer_create(b->model, device, pixels, pixels, &options, &b->trainer);
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void pass_on(void *user, const char *node, const char *op, const char *implementation, double seconds, double flops) {
+    const bench *b = user;
+    b->options.on_node(b->options.user, node, op, implementation, seconds, flops);
+}
+
+static tl_status measure(bench *b, double start, tl_bench_result *result) {
+    TL__TRY(step(b));
+    result->first_seconds = tl__seconds() - start;
+    double begin = tl__seconds();
+    int steps = 0;
+    while (steps < 3 || (tl__seconds() - begin < b->options.seconds && steps < MAX_STEPS)) {
+        double at = tl__seconds();
+        TL__TRY(step(b));
+        b->times[steps++] = tl__seconds() - at;
+        if (tl__cancelled(b->context))
+            return tl__fail(b->context, TL_CANCELLED, "cancelled after %d steps", steps);
+    }
+    qsort(b->times, (size_t)steps, sizeof *b->times, ascending);
+    int images = b->runner ? b->runner->draw.batch : b->options.batch;
+    result->steps = steps;
+    result->images_per_second = b->options.batch / b->times[steps / 2];
+    result->best_images_per_second = b->options.batch / b->times[0];
+    result->flops_per_image = tl__plan_flops(plan_of(b)) / images;
+    result->arena_bytes = tl__plan_bytes(plan_of(b));
+    return b->options.on_node ? tl__plan_run_timed(plan_of(b), b, pass_on) : TL_OK;
+}
+
+tl_status tl_bench(tl_model *model, tl_device *device, const tl_bench_options *options, tl_bench_result *result) {
+    bench b = {.context = model->context, .model = model};
+    tl_bench_result made = {.size = result->size};
+    double start = tl__seconds();
+    if (options)
+        memcpy(&b.options, options, options->size < sizeof b.options ? options->size : sizeof b.options);
+    b.options.batch = b.options.batch ? b.options.batch : 32;
+    b.options.pixels = b.options.pixels ? b.options.pixels : 224;
+    b.options.seconds = b.options.seconds > 0 ? b.options.seconds : 3;
+    if (b.options.batch < 1 || b.options.batch > 65536 || b.options.pixels < 1 || b.options.pixels > 16384)
+        return tl__fail(model->context, TL_ERROR_ARGUMENT, "a batch of %d images of %d pixels", b.options.batch, b.options.pixels);
+    tl_status status = prepare(&b, device);
+    if (status == TL_OK)
+        status = measure(&b, start, &made);
+    tl__runner_destroy(b.runner);
+    tl__engine_destroy(b.engine);
+    tl_trainer_destroy(b.trainer);
+    tl__free(b.context, b.rgb);
+    tl__free(b.context, b.labels);
+    tl__free(b.context, b.logits);
+    tl__free(b.context, b.times);
+    if (status == TL_OK)
+        memcpy(result, &made, made.size < sizeof made ? made.size : sizeof made);
+    return status;
+}

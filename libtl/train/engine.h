@@ -1,0 +1,23 @@
+/* train/engine.h: a model on a device: what its plans share. */
+#ifndef TL__ENGINE_H
+#define TL__ENGINE_H
+
+#include "graph/plan.h"
+#include "train/store.h"
+
+typedef struct tl__engine {
+    tl_model *model;
+    tl_device *device, *cpu; /* cpu: for what the device refuses; NULL where the device is the CPU itself */
+    tl__arena *arena, *cpu_arena;
+    tl__store *store;        /* NULL while nothing trains: every parameter is a constant then */
+} tl__engine;
+
+tl_status tl__engine_create(tl_model *model, tl_device *device, tl__engine **out);
+void tl__engine_destroy(tl__engine *engine); /* the store too */
+/* Makes a plan of the graph, which becomes the plan's. */
+tl_status tl__engine_plan(tl__engine *engine, tl__graph *graph, tl__plan **out);
+tl_backend_queue *tl__engine_queue(const tl__engine *engine);
+/* How many images at once when the results are independent: enough to fill the device, few enough to need little memory. */
+int tl__engine_chunk(const tl__engine *engine, int batch);
+
+#endif

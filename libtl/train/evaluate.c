@@ -1,0 +1,129 @@
+#include "train/evaluate.h"
+
+#include <math.h>
+#include <string.h>
+
+void tl__tally_add(tl__tally *tally, const float *logits, const int32_t *labels, int count) {
+    for (int i = 0; i < count; i++, logits += tally->classes) {
+        int best = 0;
+        double sum = 0;
+        for (int c = 1; c < tally->classes; c++)
+            if (logits[c] > logits[best])
+                best = c;
+        for (int c = 0; c < tally->classes; c++)
+            sum += exp((double)logits[c] - logits[best]);
+        tally->loss += log(sum) + logits[best] - logits[labels[i]];
+        tally->right += best == labels[i];
+        tally->images++;
+        if (tally->confusion)
+            tally->confusion[labels[i] * tally->classes + best]++;
+    }
+}
+
+tl_score tl__tally_score(const tl__tally *tally) {
+    if (!tally->images)
+        return (tl_score){0};
+    return (tl_score){tally->loss / (double)tally->images, (double)tally->right / (double)tally->images, tally->images};
+}
+
+static tl_status run_images(tl__runner *runner, tl__loader *loader, size_t images, float *logits, tl__feature_progress progress, void *user, tl__tally *tally) {
+    tl_context *context = runner->engine->model->context;
+    TL__TRY(tl__loader_start(loader, NULL, images));
+    for (size_t done = 0; done < images;) {
+        const uint8_t *rgb;
+        const int32_t *labels;
+        int count;
+        TL__TRY(tl__loader_next(loader, &rgb, &labels, NULL, &count));
+        TL__TRY(tl__runner_run(runner, rgb, count, logits));
+        tl__tally_add(tally, logits, labels, count);
+        done += (size_t)count;
+        progress(user, (int64_t)done, (int64_t)images);
+        if (tl__cancelled(context))
+            return tl__fail(context, TL_CANCELLED, "cancelled while evaluating: %zu of %zu images", done, images);
+    }
+    return TL_OK;
+}
+
+tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t images, int batch, tl__feature_progress progress, void *user, tl__tally *tally) {
+    tl_context *context = runner->engine->model->context;
+    float *logits = tl__calloc(context, (size_t)batch * runner->output_count, sizeof *logits);
+    if (!logits)
+        return TL_ERROR_MEMORY;
+    tl_status status = run_images(runner, loader, images, logits, progress, user, tally);
+    tl__free(context, logits);
+    return status;
+}
+
+tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, const tl_dataset *dataset, tl__tally *tally) {
+    tl_context *context = runner->engine->model->context;
+    int batch = runner->draw.batch;
+    float *logits = tl__calloc(context, (size_t)batch * runner->output_count, sizeof *logits);
+    int32_t *labels = logits ? tl__calloc(context, (size_t)batch, sizeof *labels) : NULL;
+    tl_status status = labels ? TL_OK : TL_ERROR_MEMORY;
+    for (size_t first = 0; first < features->images && status == TL_OK; first += (size_t)batch) {
+        int count = features->images - first < (size_t)batch ? (int)(features->images - first) : batch;
+        for (int i = 0; i < count; i++)
+            labels[i] = tl_dataset_label(dataset, first + (size_t)i);
+        status = tl__runner_run(runner, features->values + first * features->count, count, logits);
+        if (status == TL_OK)
+            tl__tally_add(tally, logits, labels, count);
+    }
+    tl__free(context, logits);
+    tl__free(context, labels);
+    return status;
+}
+
+typedef struct reporter {
+    const tl_evaluate_options *options;
+    double start;
+} reporter;
+
+static void report(void *user, int64_t done, int64_t total) {
+    const reporter *r = user;
+    if (!r->options->on_progress)
+        return;
+    tl_progress progress = {.size = sizeof progress, .phase = TL_PHASE_VALIDATE, .done = done, .total = total, .loss = NAN, .seconds = tl__seconds() - r->start};
+    r->options->on_progress(r->options->user, &progress);
+}
+
+/* The parts in the order in which they are made; each is destroyed where it was. */
+static tl_status evaluate(tl_model *model, tl_device *device, const tl_dataset *dataset, const tl_evaluate_options *options, tl__tally *tally) {
+    tl__engine *engine = NULL;
+    tl__runner *runner = NULL;
+    tl__loader *loader = NULL;
+    int batch = options->batch ? options->batch : 32;
+    reporter r = {options, tl__seconds()};
+    tl_status status = tl__engine_create(model, device, &engine);
+    if (status == TL_OK) {
+        tl__draw_options draw = {.batch = tl__engine_chunk(engine, batch), .height = model->preprocess.crop, .width = model->preprocess.crop};
+        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, -1, &runner);
+    }
+    if (status == TL_OK)
+        status = tl__loader_create(model->context, dataset, &model->preprocess, &(tl__loader_options){.batch = batch, .workers = options->workers}, &loader);
+    if (status == TL_OK)
+        status = tl__evaluate_images(runner, loader, tl_dataset_size(dataset), batch, report, &r, tally);
+    tl__loader_destroy(loader);
+    tl__runner_destroy(runner);
+    tl__engine_destroy(engine);
+    return status;
+}
+
+tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *dataset, const tl_evaluate_options *options, tl_score *score, int64_t *confusion) {
+    tl_context *context = model->context;
+    tl_evaluate_options o = {0};
+    if (options)
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    if (o.batch < 0 || o.batch > 65536)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "batch = %d is not 1 to 65536", o.batch);
+    int classes = model->options.classes;
+    if (model->classes)
+        TL__TRY(tl_dataset_match(context, dataset, (const char *const *)model->classes, (size_t)classes));
+    else if (tl_dataset_class_count(dataset) != (size_t)classes)
+        return tl__fail(context, TL_ERROR_DATA, "the data have %zu classes, the model %d", tl_dataset_class_count(dataset), classes);
+    if (confusion)
+        memset(confusion, 0, (size_t)classes * (size_t)classes * sizeof *confusion);
+    tl__tally tally = {.confusion = confusion, .classes = classes};
+    TL__TRY(evaluate(model, device, dataset, &o, &tally));
+    *score = tl__tally_score(&tally);
+    return TL_OK;
+}

@@ -1,0 +1,80 @@
+#include "train/runner.h"
+
+static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan *out) {
+    tl__draw_options draw = runner->draw;
+    tl__graph *graph;
+    tl__drawn drawn;
+    tl__plan *plan;
+    draw.batch = count;
+    TL__TRY(tl__model_draw(runner->engine->model, &draw, &graph, &drawn));
+    int input = drawn.input, output = drawn.logits;
+    if (runner->part == TL__PART_FEATURES)
+        output = runner->cut;
+    if (runner->part == TL__PART_REST) {
+        input = runner->cut;
+        tl__graph_cut(graph, input);
+    }
+    graph->values[output].keep = true;
+    TL__TRY(tl__engine_plan(runner->engine, graph, &plan));
+    *out = (struct tl__runner_plan){count, plan, input, output};
+    runner->input_bytes = tl__desc_bytes(&tl__plan_value(plan, input)->desc) / (uint64_t)count;
+    runner->output_count = (size_t)(tl__desc_count(&tl__plan_value(plan, output)->desc) / count);
+    return TL_OK;
+}
+
+tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl__part part, int cut, tl__runner **out) {
+    tl__runner *runner = tl__calloc(engine->model->context, 1, sizeof *runner);
+    if (!runner)
+        return TL_ERROR_MEMORY;
+    runner->engine = engine;
+    runner->draw = *draw;
+    runner->draw.training = false;
+    runner->part = part;
+    runner->cut = cut;
+    tl_status status = make_plan(runner, draw->batch, &runner->plans[0]);
+    if (status != TL_OK) {
+        tl__runner_destroy(runner);
+        return status;
+    }
+    *out = runner;
+    return TL_OK;
+}
+
+void tl__runner_destroy(tl__runner *runner) {
+    if (!runner)
+        return;
+    for (int i = 0; i < 2; i++)
+        tl__plan_destroy(runner->plans[i].plan);
+    tl__free(runner->engine->model->context, runner);
+}
+
+static tl_status plan_for(tl__runner *runner, int count, struct tl__runner_plan **out) {
+    struct tl__runner_plan made, *other = &runner->plans[1];
+    if (count == runner->plans[0].count) {
+        *out = &runner->plans[0];
+        return TL_OK;
+    }
+    if (other->count != count) {
+        TL__TRY(make_plan(runner, count, &made));
+        tl__plan_destroy(other->plan);
+        *other = made;
+    }
+    *out = other;
+    return TL_OK;
+}
+
+tl_status tl__runner_run(tl__runner *runner, const void *input, int count, float *out) {
+    const char *at = input;
+    while (count > 0) {
+        int now = count < runner->draw.batch ? count : runner->draw.batch;
+        struct tl__runner_plan *p;
+        TL__TRY(plan_for(runner, now, &p));
+        TL__TRY(tl__plan_write(p->plan, p->input, at));
+        TL__TRY(tl__plan_run(p->plan));
+        TL__TRY(tl__plan_read(p->plan, p->output, out));
+        at += runner->input_bytes * (size_t)now;
+        out += runner->output_count * (size_t)now;
+        count -= now;
+    }
+    return TL_OK;
+}

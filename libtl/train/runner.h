@@ -1,0 +1,31 @@
+/* train/runner.h: inference, of the whole network or of one side of a cut (tl__graph_frozen_cut). */
+#ifndef TL__RUNNER_H
+#define TL__RUNNER_H
+
+#include "train/engine.h"
+
+typedef enum tl__part {
+    TL__PART_WHOLE,    /* images to logits */
+    TL__PART_FEATURES, /* images to the value at the cut */
+    TL__PART_REST,     /* the value at the cut to logits */
+} tl__part;
+
+typedef struct tl__runner {
+    tl__engine *engine;
+    tl__draw_options draw; /* batch: the largest */
+    tl__part part;
+    int cut;               /* value index */
+    struct tl__runner_plan {
+        int count;         /* images; 0: none */
+        tl__plan *plan;
+        int input, output;
+    } plans[2];            /* the full batch, and the last other count that was asked for */
+    size_t input_bytes, output_count; /* of one image */
+} tl__runner;
+
+tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl__part part, int cut, tl__runner **out);
+void tl__runner_destroy(tl__runner *runner);
+/* count images (1 .. any number, taken in batches): out[count * output_count]. */
+tl_status tl__runner_run(tl__runner *runner, const void *input, int count, float *out);
+
+#endif

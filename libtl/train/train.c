@@ -1,0 +1,332 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train/evaluate.h"
+#include "train/frozen.h"
+#include "train/trainer.h"
+
+#define PIXEL_CACHE ((size_t)64 << 20) /* decoded images kept between epochs */
+#define SHUFFLE_PURPOSE 0x73687566ull
+
+/* All that one call of tl_train has made. */
+typedef struct run {
+    tl_context *context;
+    tl_model *model;
+    const tl_dataset *train, *val;
+    const tl_train_options *options; /* the trainer's, complete */
+    tl_trainer *trainer;
+    tl__loader *loader, *val_loader;
+    tl__features *features, *val_features; /* NULL: steps read images */
+    tl__runner *val_runner;
+    uint32_t *order;
+    float *rows;     /* a batch of features */
+    int32_t *labels; /* and its labels */
+    int epoch, epochs;
+    tl_progress progress;
+    double phase_start;
+    tl_epoch best, last;
+} run;
+
+static void report_progress(void *user, int64_t done, int64_t total) {
+    run *r = user;
+    r->progress.done = done;
+    r->progress.total = total;
+    r->progress.seconds = tl__seconds() - r->phase_start;
+    if (r->options->on_progress)
+        r->options->on_progress(r->options->user, &r->progress);
+}
+
+static void begin_phase(run *r, tl_phase phase) {
+    r->progress = (tl_progress){.size = sizeof r->progress, .phase = phase, .stage_index = (int)r->trainer->stage,
+                                .epoch = r->epoch, .epochs = r->epochs, .loss = NAN};
+    r->phase_start = tl__seconds();
+}
+
+static uint64_t cache_limit(const run *r) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (r->options->cache_limit)
+        return r->options->cache_limit;
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
+}
+
+/* ---- features ---- */
+
+static void drop_features(run *r) {
+    tl__features_destroy(r->features);
+    tl__features_destroy(r->val_features);
+    r->features = r->val_features = NULL;
+    tl__free(r->context, r->rows);
+    r->rows = NULL;
+}
+
+static tl_status compute_features(run *r, tl__runner *runner) {
+    size_t images = tl_dataset_size(r->train);
+    begin_phase(r, TL_PHASE_FEATURES);
+    TL__TRY(tl__features_create(runner, r->loader, images, report_progress, r, &r->features));
+    begin_phase(r, TL_PHASE_FEATURES);
+    if (r->val)
+        TL__TRY(tl__features_create(runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &r->val_features));
+    r->rows = tl__alloc(r->context, (size_t)r->options->batch * r->features->count * sizeof *r->rows);
+    return r->rows ? TL_OK : TL_ERROR_MEMORY;
+}
+
+/* Decides whether this stage's steps read features, and computes them unless those of the stage before serve.
+ * *reason: up to where, or why not. */
+static tl_status begin_features(run *r, char reason[128]) {
+    tl_trainer *trainer = r->trainer;
+    tl__engine *engine = trainer->engine;
+    tl__runner *runner;
+    if (!r->options->cache_features || trainer->cut < 0) {
+        snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
+        drop_features(r);
+        return TL_OK;
+    }
+    tl__draw_options draw = tl__trainer_draw(trainer, tl__engine_chunk(engine, r->options->batch));
+    TL__TRY(tl__runner_create(engine, &draw, TL__PART_FEATURES, trainer->cut, &runner));
+    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
+    const char *name = tl__plan_value(runner->plans[0].plan, trainer->cut)->name;
+    tl_status status = TL_OK;
+    bool fits = bytes <= cache_limit(r);
+    if (fits)
+        snprintf(reason, 128, "%s", name);
+    else
+        snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
+    if (!fits || !r->features || r->features->cut != trainer->cut) {
+        drop_features(r);
+        if (fits)
+            status = compute_features(r, runner);
+    }
+    tl__runner_destroy(runner);
+    return status;
+}
+
+/* ---- one stage ---- */
+
+static void count_parameters(const tl_model *model, tl_stage_report *report) {
+    for (size_t i = 0; i < model->parameter_count; i++) {
+        const tl__parameter *p = model->parameters[i];
+        int64_t count = tl__desc_count(&p->desc);
+        report->tensors++;
+        report->parameters += tl__parameter_is_buffer(p) ? 0 : count;
+        report->trainable_tensors += p->trains;
+        report->trainable += p->trains ? count : 0;
+    }
+}
+
+static tl_status begin_stage(run *r, size_t index) {
+    tl_trainer *trainer = r->trainer;
+    char reason[128];
+    int count = tl_dataset_size(r->train) < (size_t)r->options->batch ? (int)tl_dataset_size(r->train) : r->options->batch;
+    tl__runner_destroy(r->val_runner);
+    r->val_runner = NULL;
+    if (index > 0)
+        TL__TRY(tl_trainer_stage(trainer, index));
+    tl_stage_report report = {.size = sizeof report, .stage = trainer->stages[index].name, .stage_index = (int)index};
+    count_parameters(r->model, &report);
+    TL__TRY(begin_features(r, reason));
+    tl__trainer_use_features(trainer, r->features != NULL);
+    TL__TRY(tl__trainer_prepare(trainer, count, &report.plan));
+    report.features_cached = r->features != NULL;
+    report.cache = reason;
+    if (r->val) {
+        tl__draw_options draw = tl__trainer_draw(trainer, r->val_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch));
+        TL__TRY(tl__runner_create(trainer->engine, &draw, r->val_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut, &r->val_runner));
+    }
+    if (r->options->on_stage)
+        r->options->on_stage(r->options->user, &report);
+    return TL_OK;
+}
+
+/* ---- one epoch ---- */
+
+static void shuffle(run *r) {
+    tl__random random;
+    size_t count = tl_dataset_size(r->train);
+    for (size_t i = 0; i < count; i++)
+        r->order[i] = (uint32_t)i;
+    if (!r->options->shuffle)
+        return;
+    tl__random_start(&random, r->options->seed, SHUFFLE_PURPOSE + (uint64_t)r->epoch);
+    tl__random_shuffle(&random, r->order, count);
+}
+
+/* The next batch, as images or features. */
+static tl_status next_batch(run *r, size_t first, const void **input, const int32_t **labels, int *count) {
+    size_t left = tl_dataset_size(r->train) - first;
+    if (!r->features) {
+        const uint8_t *rgb;
+        TL__TRY(tl__loader_next(r->loader, &rgb, labels, NULL, count));
+        *input = rgb;
+        return TL_OK;
+    }
+    *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
+    for (int i = 0; i < *count; i++)
+        r->labels[i] = tl_dataset_label(r->train, r->order[first + (size_t)i]);
+    tl__features_gather(r->features, r->order + first, *count, r->rows);
+    *input = r->rows;
+    *labels = r->labels;
+    return TL_OK;
+}
+
+static tl_status train_epoch(run *r, tl_score *score) {
+    size_t images = tl_dataset_size(r->train);
+    double loss = 0, right = 0;
+    begin_phase(r, TL_PHASE_TRAIN);
+    shuffle(r);
+    if (!r->features)
+        TL__TRY(tl__loader_start(r->loader, r->order, images));
+    for (size_t done = 0; done < images;) {
+        const void *input;
+        const int32_t *labels;
+        int count;
+        tl_score step;
+        TL__TRY(next_batch(r, done, &input, &labels, &count));
+        TL__TRY(tl__trainer_step(r->trainer, input, labels, count, &step));
+        loss += step.loss * count;
+        right += step.accuracy * count;
+        done += (size_t)count;
+        r->progress.loss = loss / (double)done;
+        report_progress(r, (int64_t)done, (int64_t)images);
+        if (tl__cancelled(r->context))
+            return tl__fail(r->context, TL_CANCELLED, "cancelled in epoch %d after %zu of %zu images", r->epoch, done, images);
+    }
+    *score = (tl_score){loss / (double)images, right / (double)images, (int64_t)images};
+    return TL_OK;
+}
+
+static tl_status validate(run *r, tl_score *score) {
+    tl__tally tally = {.classes = r->model->options.classes};
+    begin_phase(r, TL_PHASE_VALIDATE);
+    if (r->val_features)
+        TL__TRY(tl__evaluate_features(r->val_runner, r->val_features, r->val, &tally));
+    else
+        TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), r->options->batch, report_progress, r, &tally));
+    *score = tl__tally_score(&tally);
+    return TL_OK;
+}
+
+static bool is_better(const run *r, const tl_epoch *epoch) {
+    if (!r->best.size)
+        return true;
+    if (!r->val)
+        return epoch->train.loss < r->best.train.loss;
+    if (epoch->val.accuracy != r->best.val.accuracy)
+        return epoch->val.accuracy > r->best.val.accuracy;
+    return epoch->val.loss < r->best.val.loss;
+}
+
+static tl_status run_epoch(run *r, size_t stage, int stage_epoch) {
+    double start = tl__seconds();
+    r->epoch++;
+    tl_epoch epoch = {.size = sizeof epoch, .stage = r->trainer->stages[stage].name, .stage_index = (int)stage, .epoch = r->epoch,
+                      .epochs = r->epochs, .stage_epoch = stage_epoch, .lr = r->trainer->stages[stage].lr};
+    TL__TRY(train_epoch(r, &epoch.train));
+    if (r->val)
+        TL__TRY(validate(r, &epoch.val));
+    TL__TRY(tl_trainer_sync(r->trainer));
+    epoch.best = is_better(r, &epoch);
+    epoch.seconds = tl__seconds() - start;
+    r->last = epoch;
+    if (epoch.best)
+        r->best = epoch;
+    return r->options->on_epoch ? r->options->on_epoch(r->options->user, &epoch, r->model) : TL_OK;
+}
+
+/* ---- the whole ---- */
+
+static tl_status check_data(run *r) {
+    size_t classes = tl_dataset_class_count(r->train);
+    if (classes < 2)
+        return tl__fail(r->context, TL_ERROR_DATA, "there is only one class, \"%s\": nothing to tell apart", tl_dataset_class(r->train, 0));
+    if (classes != (size_t)r->model->options.classes)
+        return tl__fail(r->context, TL_ERROR_DATA, "the data have %zu classes, the model %d", classes, r->model->options.classes);
+    if (r->val)
+        TL__TRY(tl_dataset_match(r->context, r->val, tl_dataset_classes(r->train), classes));
+    return tl_model_set_classes(r->model, tl_dataset_classes(r->train), (int)classes);
+}
+
+static tl_status prepare(run *r, tl_device *device, const tl_train_options *options) {
+    const tl_preprocess *preprocess = &r->model->preprocess;
+    TL__TRY(check_data(r));
+    TL__TRY(tl_trainer_create(r->model, device, preprocess->crop, preprocess->crop, options, &r->trainer));
+    r->options = &r->trainer->options;
+    for (size_t i = 0; i < r->options->stage_count; i++)
+        r->epochs += r->trainer->stages[i].epochs;
+    r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
+    r->labels = tl__alloc(r->context, (size_t)r->options->batch * sizeof *r->labels);
+    if (!r->order || !r->labels)
+        return TL_ERROR_MEMORY;
+    tl__loader_options loading = {.batch = r->options->batch, .workers = r->options->workers, .cache_bytes = PIXEL_CACHE};
+    TL__TRY(tl__loader_create(r->context, r->train, preprocess, &loading, &r->loader));
+    if (r->val)
+        TL__TRY(tl__loader_create(r->context, r->val, preprocess, &loading, &r->val_loader));
+    return TL_OK;
+}
+
+/* Patterns of all stages are tried first, so that a mistake in the last one does not cost the hours before it; which
+ * tells what no stage will change. `changed` is for each parameter. */
+static tl_status find_changed(run *r, bool *changed) {
+    const tl_train_options *o = r->options;
+    for (size_t s = o->stage_count; s-- > 0;) {
+        TL__TRY(tl__stage_mark(r->model, &r->trainer->stages[s], o->bn));
+        for (size_t i = 0; i < r->model->parameter_count; i++)
+            changed[i] |= tl__parameter_live(r->model->parameters[i]);
+    }
+    return TL_OK;
+}
+
+static tl_status train(run *r, bool *changed, tl_train_result *result) {
+    tl__hash before, after;
+    size_t frozen;
+    TL__TRY(find_changed(r, changed));
+    TL__TRY(tl__frozen_hash(r->model, changed, &before, &frozen));
+    for (size_t stage = 0; stage < r->options->stage_count; stage++) {
+        TL__TRY(begin_stage(r, stage));
+        for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
+            TL__TRY(run_epoch(r, stage, epoch));
+    }
+    TL__TRY(tl__frozen_hash(r->model, changed, &after, &frozen));
+    if (before.low != after.low || before.high != after.high)
+        return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
+    result->frozen_tensors = frozen;
+    tl__hash_text(after, result->frozen_hash);
+    return TL_OK;
+}
+
+tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val,
+                   const tl_train_options *options, tl_train_result *result) {
+    run r = {.context = model->context, .model = model, .train = train_set, .val = val};
+    tl_train_result made = {.size = sizeof made};
+    double start = tl__seconds();
+    bool *changed = tl__calloc(model->context, model->parameter_count, sizeof *changed);
+    if (!changed)
+        return TL_ERROR_MEMORY;
+    tl_status status = prepare(&r, device, options);
+    if (status == TL_OK)
+        status = train(&r, changed, &made);
+    if (status != TL_OK && r.trainer && r.trainer->steps) {
+        char message[sizeof model->context->message];
+        memcpy(message, model->context->message, sizeof message);
+        tl_trainer_sync(r.trainer); /* what it had learned; the failure to report is the first one */
+        memcpy(model->context->message, message, sizeof message);
+    }
+    tl__loader_destroy(r.loader);
+    tl__loader_destroy(r.val_loader);
+    drop_features(&r);
+    tl__runner_destroy(r.val_runner);
+    tl_trainer_destroy(r.trainer);
+    tl__free(model->context, r.order);
+    tl__free(model->context, r.labels);
+    tl__free(model->context, changed);
+    if (status == TL_OK && result) {
+        made.last = r.last;
+        made.best = r.best;
+        made.seconds = tl__seconds() - start;
+        size_t size = result->size;
+        memcpy(result, &made, size < sizeof made ? size : sizeof made);
+        result->size = size;
+    }
+    return status;
+}

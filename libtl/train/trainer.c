@@ -1,0 +1,304 @@
+#include "train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+void tl_train_options_init(tl_train_options *options, size_t size) {
+    tl_train_options defaults = {.size = size, .batch = 32, .shuffle = true, .bn = TL_BN_EVAL, .cache_features = true};
+    memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
+}
+
+tl__draw_options tl__trainer_draw(const tl_trainer *trainer, int count) {
+    return (tl__draw_options){.batch = count, .height = trainer->height, .width = trainer->width, .training = true, .bn = trainer->options.bn};
+}
+
+static void drop_plans(tl_trainer *trainer) {
+    for (int i = 0; i < 2; i++) {
+        tl__plan_destroy(trainer->plans[i].plan);
+        trainer->plans[i] = (struct tl__step_plan){0};
+    }
+    trainer->last = NULL;
+}
+
+void tl__trainer_use_features(tl_trainer *trainer, bool features) {
+    if (features != trainer->features)
+        drop_plans(trainer);
+    trainer->features = features;
+}
+
+/* Forward, loss, backward and the update in one graph. */
+static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl__step_plan *p) {
+    const tl__store *store = trainer->engine->store;
+    int64_t segments = (int64_t)store->segment_count, total = store->bounds[store->segment_count];
+    p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, 1, 1}), "target");
+    p->loss = tl__cross_entropy(graph, p->logits, p->target, -1, "loss", -1, 0);
+    if (tl__graph_backward(graph, p->loss) != TL_OK)
+        return;
+    graph->values[p->logits].keep = true;
+    graph->values[p->loss].keep = true;
+    int bounds = tl__graph_table(graph, tl__desc1(TL_DTYPE_I64, segments + 1), store->bounds, "segments");
+    p->table = tl__graph_input(graph, tl__desc(TL_DTYPE_F32, 2, (const int64_t[]){segments, 8}), "rates");
+    const int operands[] = {tl__graph_flat(graph, TL__FLAT_PARAMETERS, total), tl__graph_flat(graph, TL__FLAT_GRADIENTS, total),
+                            tl__graph_flat(graph, TL__FLAT_MOMENT1, total), tl__graph_flat(graph, TL__FLAT_MOMENT2, total), bounds, p->table};
+    tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_ADAM}, "adam", operands, 0);
+}
+
+static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan *out) {
+    tl__draw_options draw = tl__trainer_draw(trainer, count);
+    tl__graph *graph;
+    tl__drawn drawn;
+    TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
+    struct tl__step_plan p = {.count = count, .input = drawn.input, .logits = drawn.logits, .counter = drawn.counter};
+    if (trainer->features) {
+        p.input = trainer->cut;
+        tl__graph_cut(graph, p.input);
+    }
+    add_step(trainer, graph, count, &p);
+    TL__TRY(tl__engine_plan(trainer->engine, graph, &p.plan));
+    *out = p;
+    return TL_OK;
+}
+
+static tl_status plan_for(tl_trainer *trainer, int count, struct tl__step_plan **out) {
+    struct tl__step_plan *p = &trainer->plans[count != trainer->options.batch], made;
+    if (p->count != count) {
+        TL__TRY(make_plan(trainer, count, &made));
+        tl__plan_destroy(p->plan);
+        *p = made;
+    }
+    *out = p;
+    return TL_OK;
+}
+
+tl_status tl__trainer_prepare(tl_trainer *trainer, int count, const char **report) {
+    struct tl__step_plan *p;
+    TL__TRY(plan_for(trainer, count, &p));
+    *report = tl__plan_report(p->plan);
+    return TL_OK;
+}
+
+/* Where the frozen, deterministic part of the network ends in this stage. */
+static tl_status find_cut(tl_trainer *trainer) {
+    tl__draw_options draw = tl__trainer_draw(trainer, 1);
+    tl__graph *graph;
+    tl__drawn drawn;
+    trainer->cut = -1;
+    trainer->cut_reason = trainer->options.bn == TL_BN_BATCH ? "batch statistics in the frozen part" : NULL;
+    if (trainer->cut_reason)
+        return TL_OK;
+    if (trainer->options.bn == TL_BN_MIXED)
+        draw.batch = 2; /* one image may be too few for batch statistics */
+    TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
+    trainer->cut = tl__graph_frozen_cut(graph, &trainer->cut_reason);
+    tl__graph_destroy(graph);
+    return TL_OK;
+}
+
+/* The state of the model's parameters and Adam goes to the host, flags change, and back to the device. */
+tl_status tl_trainer_stage(tl_trainer *trainer, size_t index) {
+    tl__engine *engine = trainer->engine;
+    if (index >= trainer->options.stage_count)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %zu of %zu", index, trainer->options.stage_count);
+    if (engine->store)
+        TL__TRY(tl__store_sync(engine->store, true));
+    drop_plans(trainer);
+    trainer->features = false;
+    tl__store_destroy(engine->store);
+    engine->store = NULL;
+    tl__free(trainer->context, trainer->table);
+    trainer->table = NULL;
+    TL__TRY(tl__stage_mark(trainer->model, &trainer->stages[index], trainer->options.bn));
+    for (size_t i = 0; i < trainer->model->parameter_count; i++)
+        trainer->ever_changed[i] |= tl__parameter_live(trainer->model->parameters[i]);
+    TL__TRY(tl__store_create(trainer->model, engine->device, tl__engine_queue(engine), trainer->moments, &engine->store));
+    trainer->table = tl__calloc(trainer->context, engine->store->segment_count * 8, sizeof(float));
+    if (!trainer->table)
+        return TL_ERROR_MEMORY;
+    trainer->stage = index;
+    return find_cut(trainer);
+}
+
+static tl_status copy_options(tl_trainer *trainer, const tl_train_options *options) {
+    tl_train_options_init(&trainer->options, sizeof trainer->options);
+    memcpy(&trainer->options, options, options->size < sizeof trainer->options ? options->size : sizeof trainer->options);
+    tl_train_options *o = &trainer->options;
+    if (o->batch < 1 || o->batch > 65536)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "batch = %d is not 1 to 65536", o->batch);
+    if (o->bn != TL_BN_EVAL && o->bn != TL_BN_BATCH && o->bn != TL_BN_MIXED)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "bn = %d is unknown", (int)o->bn);
+    if (!o->stages || !o->stage_count)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "there is no stage");
+    trainer->stages = tl__calloc(trainer->context, o->stage_count, sizeof *trainer->stages);
+    if (!trainer->stages)
+        return TL_ERROR_MEMORY;
+    const char *from = (const char *)o->stages;
+    size_t stride = o->stages[0].size; /* the caller's sizeof: its array's step */
+    for (size_t i = 0; i < o->stage_count; i++) {
+        tl_stage *stage = &trainer->stages[i];
+        tl_stage_init(stage, sizeof *stage);
+        if (stride == 0)
+            return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %zu was not initialised", i);
+        memcpy(stage, from + i * stride, stride < sizeof *stage ? stride : sizeof *stage);
+        TL__TRY(tl__stage_check(trainer->context, stage));
+        stage->name = tl__strdup(trainer->context, stage->name ? stage->name : "head");
+        stage->train = stage->train ? tl__strdup(trainer->context, stage->train) : NULL;
+        if (!stage->name || (!stage->train && ((const tl_stage *)(from + i * stride))->train))
+            return TL_ERROR_MEMORY;
+    }
+    o->stages = trainer->stages;
+    return TL_OK;
+}
+
+static tl_status create(tl_trainer *trainer, const tl_train_options *options, tl_device *device) {
+    tl_model *model = trainer->model;
+    TL__TRY(copy_options(trainer, options));
+    trainer->moments = tl__calloc(model->context, model->parameter_count, sizeof *trainer->moments);
+    trainer->ever_changed = tl__calloc(model->context, model->parameter_count, sizeof *trainer->ever_changed);
+    if (!trainer->moments || !trainer->ever_changed)
+        return TL_ERROR_MEMORY;
+    TL__TRY(tl__engine_create(model, device, &trainer->engine));
+    return tl_trainer_stage(trainer, 0);
+}
+
+tl_status tl_trainer_create(tl_model *model, tl_device *device, int height, int width, const tl_train_options *options, tl_trainer **out) {
+    tl_context *context = model->context;
+    if (!options || !options->size)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "options were not initialised");
+    if (height < 1 || width < 1 || height > 16384 || width > 16384)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "images of %d x %d", height, width);
+    if (model->in_use)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "another trainer has the model");
+    tl_trainer *trainer = tl__calloc(context, 1, sizeof *trainer);
+    if (!trainer)
+        return TL_ERROR_MEMORY;
+    trainer->context = context;
+    trainer->model = model;
+    trainer->height = height;
+    trainer->width = width;
+    model->in_use = true;
+    tl_status status = create(trainer, options, device);
+    if (status != TL_OK) {
+        tl_trainer_destroy(trainer);
+        return status;
+    }
+    *out = trainer;
+    return TL_OK;
+}
+
+void tl_trainer_destroy(tl_trainer *trainer) {
+    if (!trainer)
+        return;
+    tl_context *context = trainer->context;
+    drop_plans(trainer);
+    tl__engine_destroy(trainer->engine);
+    for (size_t i = 0; i < trainer->model->parameter_count; i++) {
+        tl__parameter *p = trainer->model->parameters[i];
+        p->trains = p->moves = false;
+        if (trainer->moments) {
+            tl__free(context, trainer->moments[i].first);
+            tl__free(context, trainer->moments[i].second);
+        }
+    }
+    for (size_t i = 0; trainer->stages && i < trainer->options.stage_count; i++) {
+        tl__free(context, (char *)trainer->stages[i].name);
+        tl__free(context, (char *)trainer->stages[i].train);
+    }
+    tl__free(context, trainer->stages);
+    tl__free(context, trainer->moments);
+    tl__free(context, trainer->ever_changed);
+    tl__free(context, trainer->table);
+    trainer->model->in_use = false;
+    tl__free(context, trainer);
+}
+
+/* What Adam's kernel needs of step number t of each segment; the powers in double, as PyTorch takes them. */
+static void fill_table(tl_trainer *trainer) {
+    const tl_stage *stage = &trainer->stages[trainer->stage];
+    for (size_t s = 0, i = 0; i < trainer->model->parameter_count; i++) {
+        if (!trainer->model->parameters[i]->trains)
+            continue;
+        double t = (double)(trainer->moments[i].steps + 1);
+        float *row = trainer->table + 8 * s++;
+        row[0] = (float)(stage->lr / (1 - pow(stage->beta1, t)));
+        row[1] = (float)sqrt(1 - pow(stage->beta2, t));
+        row[2] = (float)(1 - stage->beta1);
+        row[3] = (float)(1 - stage->beta2);
+        row[4] = (float)stage->eps;
+        row[5] = (float)stage->weight_decay;
+        row[6] = (float)stage->lr;
+        row[7] = 0;
+    }
+}
+
+static void count_step(tl_trainer *trainer) {
+    trainer->steps++;
+    for (size_t i = 0; i < trainer->model->parameter_count; i++) {
+        tl__parameter *p = trainer->model->parameters[i];
+        trainer->moments[i].steps += p->trains;
+        p->counter += p->moves && p->kind == TL__PARAMETER_COUNTER;
+    }
+}
+
+static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int count) {
+    if (count < 1 || count > trainer->options.batch)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "%d images where a step takes 1 to %d", count, trainer->options.batch);
+    for (int i = 0; i < count; i++)
+        if (labels[i] < 0 || labels[i] >= trainer->model->options.classes)
+            return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "label %d where there are %d classes", (int)labels[i], trainer->model->options.classes);
+    return TL_OK;
+}
+
+tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score) {
+    struct tl__step_plan *p;
+    float loss[4];
+    TL__TRY(check_labels(trainer, labels, count));
+    TL__TRY(plan_for(trainer, count, &p));
+    fill_table(trainer);
+    TL__TRY(tl__plan_write(p->plan, p->input, input));
+    TL__TRY(tl__plan_write(p->plan, p->target, labels));
+    TL__TRY(tl__plan_write(p->plan, p->table, trainer->table));
+    if (p->counter >= 0) {
+        uint64_t seed = trainer->options.seed;
+        int32_t counter[4] = {(int32_t)trainer->steps, (int32_t)(trainer->steps >> 32), (int32_t)(seed ^ seed >> 32), 0};
+        TL__TRY(tl__plan_write(p->plan, p->counter, counter));
+    }
+    TL__TRY(tl__plan_run(p->plan));
+    TL__TRY(tl__plan_read(p->plan, p->loss, loss));
+    trainer->last = p;
+    count_step(trainer);
+    double mean = (double)loss[0] / loss[1];
+    if (!isfinite(mean))
+        return tl__fail(trainer->context, TL_ERROR_NUMERIC, "step %lld: the loss is %g", (long long)trainer->steps, mean);
+    if (score)
+        *score = (tl_score){.loss = mean, .accuracy = (double)loss[2] / loss[3], .images = count};
+    return TL_OK;
+}
+
+tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score) {
+    tl__trainer_use_features(trainer, false);
+    return tl__trainer_step(trainer, rgb, labels, count, score);
+}
+
+tl_status tl_trainer_logits(tl_trainer *trainer, float *logits) {
+    if (!trainer->last)
+        return tl__fail(trainer->context, TL_ERROR_NOT_FOUND, "no step was made yet");
+    return tl__plan_read(trainer->last->plan, trainer->last->logits, logits);
+}
+
+tl_status tl_trainer_gradient(tl_trainer *trainer, const char *name, float *out) {
+    const tl__parameter *p = tl__model_find(trainer->model, name);
+    if (!p || !p->trains)
+        return tl__fail(trainer->context, TL_ERROR_NOT_FOUND, "%s: no such parameter trains", name);
+    float *ours = tl__alloc(trainer->context, tl__desc_bytes(&p->desc));
+    if (!ours)
+        return TL_ERROR_MEMORY;
+    tl_status status = tl__store_gradient(trainer->engine->store, p, ours);
+    if (status == TL_OK)
+        tl__parameter_to_torch(p, ours, out);
+    tl__free(trainer->context, ours);
+    return status;
+}
+
+tl_status tl_trainer_sync(tl_trainer *trainer) {
+    return tl__store_sync(trainer->engine->store, false);
+}

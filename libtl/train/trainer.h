@@ -1,0 +1,46 @@
+/* train/trainer.h: the trainer's insides, for tl_train. */
+#ifndef TL__TRAINER_H
+#define TL__TRAINER_H
+
+#include <tl/train.h>
+
+#include "train/engine.h"
+
+struct tl_trainer {
+    tl_context *context;
+    tl_model *model;
+    tl__engine *engine;
+    tl_train_options options; /* stages and their strings are our own copies */
+    tl_stage *stages;
+    int height, width;
+    size_t stage;
+    tl__moments *moments; /* one for each parameter of the model */
+    bool *ever_changed;   /* for each: some stage trained or moved it */
+    bool features;        /* steps take the value at `cut` in place of images */
+    int cut;              /* -1: nothing to keep, because of `cut_reason` */
+    const char *cut_reason;
+    int64_t steps;        /* in all stages: dropout's counter */
+    struct tl__step_plan {
+        int count; /* images; 0: none */
+        tl__plan *plan;
+        int input, target, counter, table, logits, loss;
+    } plans[2];           /* the full batch, and the last other count */
+    struct tl__step_plan *last;
+    float *table;         /* of Adam: [segments][8] */
+};
+
+/* Which parameters train and which statistics move in this stage: sets their flags.
+ * TL_ERROR_ARGUMENT: a pattern that matches none. */
+tl_status tl__stage_mark(tl_model *model, const tl_stage *stage, tl_bn bn);
+tl_status tl__stage_check(tl_context *context, const tl_stage *stage);
+
+/* Steps take features from now on (trainer->cut >= 0). */
+void tl__trainer_use_features(tl_trainer *trainer, bool features);
+/* As tl_trainer_step; `input` is images or features. */
+tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score);
+/* Makes the plan for so many images now; *report is the plan's. */
+tl_status tl__trainer_prepare(tl_trainer *trainer, int count, const char **report);
+/* How the graph is drawn for training, with this many images. */
+tl__draw_options tl__trainer_draw(const tl_trainer *trainer, int count);
+
+#endif
