@@ -82,7 +82,7 @@ static bool check_stage_name(loading *l, const char *where, const char *name)
 
 static bool check_section(loading *l, const char *where, const char *section)
 {
-    const char *names[16];
+    const char *names[16] = {NULL};
     size_t count = section_names(names, CLI_COUNT(names));
     if (is_stage(section))
         return check_stage_name(l, where, section + 6);
@@ -107,7 +107,7 @@ static bool check_section(loading *l, const char *where, const char *section)
 
 static bool unknown_key(loading *l, const char *where, const char *section, const char *name)
 {
-    const char *names[64];
+    const char *names[64] = {NULL};
     size_t count = 0;
     for (size_t i = 0; i < cli_key_count && count < CLI_COUNT(names); i++) {
         const cli_key *key = &cli_keys[i];
@@ -140,7 +140,7 @@ static bool bad_value(loading *l, const char *where, const char *section, const 
 {
     char range[256];
     if (key->type == CLI_KEY_ARCH) {
-        const char *names[64];
+        const char *names[64] = {NULL};
         size_t count = 0;
         while (count < CLI_COUNT(names) && (names[count] = tl_arch_name(count)))
             count++;
@@ -289,7 +289,7 @@ static bool override_section(loading *l, const char *where, const char *section)
     if (!is_stage(section))
         return true;
     cli_config *config = l->config;
-    const char *names[32];
+    const char *names[32] = {NULL};
     size_t count = 0;
     for (size_t i = 0; i < config->stage_count; i++) {
         if (!strcmp(config->stages[i].name, section + 6))

@@ -129,7 +129,7 @@ const char *cli_key_range(const cli_key *key, char *text, size_t size)
 
 const char *cli_key_default(const cli_key *key)
 {
-    return *key->fallback ? key->fallback : "not set";
+    return *key->fallback ? key->fallback : "(not set)";
 }
 
 static bool parse_bool(const char *text, bool *truth)

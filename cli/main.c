@@ -61,9 +61,16 @@ static int print_keys(void)
         if (strcmp(section, key->section))
             cli_print("\n[%s%s]\n", key->section, !strcmp(key->section, "stage") ? " NAME" : "");
         section = key->section;
-        cli_print("  %s = %s\n      %s: %s.\n", key->name, cli_key_default(key), key->help,
-                  cli_key_range(key, range, sizeof(range)));
+        cli_print("  %s = %s\n      %s", key->name, cli_key_default(key), key->help);
+        if (key->type == CLI_KEY_TEXT || key->type == CLI_KEY_NAME || key->type == CLI_KEY_ARCH)
+            cli_print(".\n");
+        else
+            cli_print(" (%s).\n", cli_key_range(key, range, sizeof(range)));
     }
+    cli_print("\nNetworks:");
+    for (size_t i = 0; tl_arch_name(i); i++)
+        cli_print(" %s", tl_arch_name(i));
+    cli_print("\n");
     return CLI_DONE;
 }
 

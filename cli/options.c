@@ -100,7 +100,7 @@ static void print_option(const cli_option *option)
         snprintf(letter, sizeof(letter), "-%c%s", option->letter, option->name ? ", " : "");
     snprintf(left, sizeof(left), "%s%s%s%s%s", letter, option->name ? "--" : "", option->name ? option->name : "",
              option->argument ? " " : "", option->argument ? option->argument : "");
-    cli_print("  %-26s %s\n", left, option->help);
+    cli_print("  %-31s %s\n", left, option->help);
 }
 
 void cli_print_help(const cli_verb *verb)

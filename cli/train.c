@@ -58,8 +58,11 @@ static void on_stage(void *user, const tl_stage_report *report)
                 report->features_cached ? " · the rest is frozen, its features computed once" : why ? why
                 : all ? "" : " · the rest is frozen");
     free(why);
-    if (report->plan)
-        cli_verbose("%s", report->plan);
+    if (report->plan) { /* ends its lines itself */
+        size_t length = strlen(report->plan);
+        length -= length > 0 && report->plan[length - 1] == '\n';
+        cli_verbose("%.*s", (int)length, report->plan);
+    }
     run->stages = cli_grow(run->stages, &run->stage_capacity, run->stage_count, sizeof(*run->stages));
     run->stages[run->stage_count++] = (cli_stage_line){
         .name = cli_copy(stage->name),
@@ -200,8 +203,11 @@ static int train(training *t, double start)
     t->run.status = status == TL_OK ? "done" : status == TL_CANCELLED ? "interrupted" : "failed";
     if (status == TL_OK) {
         t->run.result = &t->result;
-        cli_print("frozen parameters and buffers unchanged (%zu tensors, hash %s)\n", t->result.frozen_tensors,
-                  t->result.frozen_hash);
+        if (t->result.frozen_tensors > 0)
+            cli_print("frozen parameters and buffers unchanged (%zu tensors, hash %s)\n", t->result.frozen_tensors,
+                      t->result.frozen_hash);
+        else
+            cli_print("nothing was frozen: every parameter and buffer could move\n");
     } else if (status != TL_CANCELLED && !t->run.said) {
         cli_failed(t->job.context, status, NULL);
     }
@@ -249,6 +255,7 @@ static int run(int argc, char **argv)
     int letter, code = CLI_DONE;
     training t;
     memset(&t, 0, sizeof(t));
+    t.result.size = sizeof(t.result);
     while ((letter = cli_next_option(&cli_train, argc, argv, &value, &code)) > 0)
         switch (letter) {
         case 's': overrides[override_count++] = value; break;
