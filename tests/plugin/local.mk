@@ -8,9 +8,13 @@ check_LTLIBRARIES += %reldir%/fake.la libtl-test-plugin.la
 libtl_test_plugin_la_SOURCES = %reldir%/harness.h %reldir%/harness.c
 libtl_test_plugin_la_CFLAGS = $(TL_TEST_CFLAGS)
 
-TL_PLUGIN_TESTS = %reldir%/registry
+TL_PLUGIN_TESTS = %reldir%/abi %reldir%/registry %reldir%/device
 check_PROGRAMS += $(TL_PLUGIN_TESTS)
 TESTS += $(TL_PLUGIN_TESTS)
 
 %canon_reldir%_registry_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_registry_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_abi_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_abi_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_device_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_device_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
