@@ -214,8 +214,9 @@ static tl_status read_torch(tl__zip_file *file, tl__torch *torch, const tl__zip_
         tl__storage *storage = &torch->storages[i];
         const tl__zip_entry *entry = find(file, "data/", storage->key);
         if (!entry)
-            return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: data/%.*s, which its tensors need, is not in it",
-                            archive->path, TL__SLICE(storage->key));
+            return tl__fail(archive->context, TL_ERROR_FORMAT,
+                            "%s: storage data/%.*s is not in it, but its tensors need it", archive->path,
+                            TL__SLICE(storage->key));
         if (entry->size != tl__storage_bytes(storage))
             return fail(file, entry->name.text, "does not have the size that its tensors need");
         storage->data = entry->data;
