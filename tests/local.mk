@@ -11,3 +11,4 @@ include %reldir%/formats/local.mk
 include %reldir%/fuzz/local.mk
 include %reldir%/cli/local.mk
 include %reldir%/plugin/local.mk
+include %reldir%/train/local.mk
