@@ -4,3 +4,9 @@ TESTS += %reldir%/archive
 %canon_reldir%_archive_SOURCES = %reldir%/archive.c %reldir%/driver.c %reldir%/fuzz.h
 %canon_reldir%_archive_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_archive_LDADD = $(TL_TEST_LDADD)
+
+check_PROGRAMS += %reldir%/image
+TESTS += %reldir%/image
+%canon_reldir%_image_SOURCES = %reldir%/image.c %reldir%/driver.c %reldir%/fuzz.h
+%canon_reldir%_image_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_image_LDADD = $(TL_TEST_LDADD)
