@@ -112,15 +112,22 @@ static void every_kind_of_png(void **state) {
             }
 }
 
-/* Luma (and black) finer than chroma in one of the usual and unusual ways; all alike where there is no chroma. */
+/* Luma (and black) finer than chroma in one of the usual and unusual ways, any mixture of ones and twos (a block of an
+ * interleaved scan holds at most ten), or all alike. */
 static void any_sampling(fixture *f, jpeg_kind *kind) {
-    static const int luma[][2] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {1, 4}, {2, 2}, {2, 1}};
+    static const int luma[][2] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {1, 4}, {3, 1}, {1, 3}};
     const int *s = luma[roll(&f->dice, 8)];
-    for (int c = 0; c < 4; c++) {
-        bool fine = (c == 0 || c == 3) && !kind->rgb && (kind->components < 4 || kind->ycck);
-        kind->h[c] = fine ? s[0] : 1;
-        kind->v[c] = fine ? s[1] : 1;
-    }
+    bool alike = kind->rgb || (kind->components == 4 && !kind->ycck), mixed = roll(&f->dice, 4) == 0;
+    int blocks;
+    do {
+        blocks = 0;
+        for (int c = 0; c < 4; c++) {
+            bool fine = !alike && (c == 0 || c == 3);
+            kind->h[c] = mixed ? 1 + (int)roll(&f->dice, 2) : fine ? s[0] : 1;
+            kind->v[c] = mixed ? 1 + (int)roll(&f->dice, 2) : fine ? s[1] : 1;
+            blocks += c < kind->components ? kind->h[c] * kind->v[c] : 0;
+        }
+    } while (blocks > 10);
 }
 
 static void every_kind_of_jpeg(void **state) {
