@@ -8,6 +8,8 @@
 
 #include "formats/formats.h"
 
+const char fuzz_folder[] = "tests/formats/data";
+
 struct memory {
     size_t used, limit;
 };

@@ -12,3 +12,9 @@ EXTRA_PROGRAMS = %reldir%/archive-libfuzzer
 %canon_reldir%_archive_libfuzzer_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_archive_libfuzzer_LDFLAGS = -fsanitize=fuzzer
 %canon_reldir%_archive_libfuzzer_LDADD = $(TL_TEST_LDADD)
+
+check_PROGRAMS += %reldir%/image
+TESTS += %reldir%/image
+%canon_reldir%_image_SOURCES = %reldir%/image.c %reldir%/driver.c %reldir%/fuzz.h
+%canon_reldir%_image_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_image_LDADD = $(TL_TEST_LDADD)
