@@ -1,1 +1,15 @@
 # tests/cli
+check_PROGRAMS += %reldir%/ini %reldir%/draw %reldir%/keys
+TESTS += %reldir%/ini
+
+%canon_reldir%_ini_SOURCES = %reldir%/ini.c
+%canon_reldir%_ini_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_ini_LDADD = libtl-ini.la $(TL_TEST_LDADD)
+
+%canon_reldir%_keys_SOURCES = %reldir%/keys.c
+%canon_reldir%_keys_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_keys_LDADD = libtl-ini.la $(TL_TEST_LDADD)
+
+%canon_reldir%_draw_SOURCES = %reldir%/draw.c
+%canon_reldir%_draw_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_draw_LDADD = $(PNG_LIBS) $(JPEG_LIBS)
