@@ -4,13 +4,37 @@
 
 #include "cli/config.h"
 
-/* mdoc takes a leading dot or quote for a request, a backslash for an escape; the table has neither. */
+#define LONGEST_LINE 79
+
+/* A sentence, broken into lines. No word of the table begins with what mdoc takes for a request. */
+static void print_sentence(const char *text)
+{
+    size_t column = 0;
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column > 0 && column + 1 + word + (text[word] == 0) > LONGEST_LINE) {
+            putchar('\n');
+            column = 0;
+        } else if (column > 0) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", (int)word, text);
+        column += word;
+        text += word + (text[word] == ' ');
+    }
+    printf(".\n");
+}
+
 static void print_key(const cli_key *key)
 {
-    char range[256];
-    printf(".It Ic %s\n%s.\n", key->name, key->help);
-    if (key->type != CLI_KEY_TEXT && key->type != CLI_KEY_NAME && key->type != CLI_KEY_ARCH)
-        printf("Values: %s.\n", cli_key_range(key, range, sizeof(range)));
+    char range[256], values[300];
+    printf(".It Ic %s\n", key->name);
+    print_sentence(key->help);
+    if (key->type != CLI_KEY_TEXT && key->type != CLI_KEY_NAME && key->type != CLI_KEY_ARCH) {
+        snprintf(values, sizeof(values), "Values: %s", cli_key_range(key, range, sizeof(range)));
+        print_sentence(values);
+    }
     if (*key->fallback)
         printf("Default:\n.Li %s .\n", key->fallback);
 }
@@ -25,7 +49,8 @@ int main(void)
         if (strcmp(section, key->section)) {
             if (*section)
                 printf(".El\n");
-            printf(".Ss [%s%s]\n.Bl -tag -width weight_decay\n", key->section, !strcmp(key->section, "stage") ? " NAME" : "");
+            printf(".Ss Section %s%s\n.Bl -tag -width weight_decay\n", key->section,
+                   !strcmp(key->section, "stage") ? " NAME" : "");
         }
         section = key->section;
         print_key(key);

@@ -1,6 +1,10 @@
 # tests/cli
 check_PROGRAMS += %reldir%/ini %reldir%/draw %reldir%/keys
 TESTS += %reldir%/ini
+tl_cli_tests = %reldir%/verbs.sh %reldir%/config.sh %reldir%/train.sh %reldir%/stop.sh %reldir%/models.sh %reldir%/docs.sh \
+	%reldir%/embed.sh
+TESTS += $(tl_cli_tests)
+EXTRA_DIST += $(tl_cli_tests) %reldir%/lib.sh
 
 %canon_reldir%_ini_SOURCES = %reldir%/ini.c
 %canon_reldir%_ini_CFLAGS = $(TL_TEST_CFLAGS)
