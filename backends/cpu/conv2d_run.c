@@ -161,7 +161,7 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
         int64_t group = p / walk->panels, column = p % walk->panels * walk->width;
         int64_t to = group * walk->columns + column;
         panel.columns = (int)(walk->columns - column < walk->width ? walk->columns - column : walk->width);
-        panel.offset = group * walk->depth;
+        panel.offset = walk->spread ? column : group * walk->depth;
         panel.b = j->packed + phase->weights + (group * walk->padded + column) * taps * walk->depth;
         panel.y = o->to + to;
         panel.bias = o->bias ? o->bias + to : NULL;
@@ -170,7 +170,10 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
         panel.soon_first = (p - first) * each;
         panel.soon_end = panel.soon_first + each;
         panel.ahead = p + 1 < end ? walk->width : count * walk->to_channels - (end - first - 1) * walk->width;
-        kernels->gemm_panel(&panel);
+        if (walk->spread)
+            kernels->gemm_spread(&panel);
+        else
+            kernels->gemm_panel(&panel);
     }
 }
 
@@ -220,7 +223,7 @@ static void run_phase(job *j) {
     if (taps == 0 && j->operands->to == j->operands->residual && !j->operands->mask)
         return; /* nothing is added to what is there */
     j->rows = walk->shape.images * phase->count[0] * phase->count[1];
-    j->panels = walk->shape.groups * walk->panels;
+    j->panels = walk->groups * walk->panels;
     double work = (double)j->rows * (double)(taps * walk->depth + 1) * (double)walk->to_channels;
     int64_t parts = work / MULTIPLY_ADDS_PER_THREAD < device->threads ? 1 + (int64_t)(work / MULTIPLY_ADDS_PER_THREAD)
                                                                       : device->threads;

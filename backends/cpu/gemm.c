@@ -8,27 +8,6 @@ int CPU_NAME(gemm_width)(void) {
     return WIDTH * VL;
 }
 
-/* The last vector of a tile, of which only `valid` columns exist. */
-static __attribute__((noinline)) void finish_partly(const cpu_gemm_panel *p, int row, int height, int column,
-                                                    const float sums[][VL]) {
-    int valid = p->columns - column;
-    for (int i = 0; i < height; i++) {
-        int64_t at = p->at[row + i] + column;
-        for (int l = 0; l < valid; l++) {
-            float x = sums[i][l];
-            if (p->bias)
-                x += p->bias[column + l];
-            if (p->residual)
-                x += p->residual[at + l];
-            if (p->relu)
-                x = x < 0 ? 0 : x;
-            if (p->mask)
-                x = p->mask[at + l] > 0 ? x : 0;
-            p->y[at + l] = x;
-        }
-    }
-}
-
 /* Before every LINE steps of k, a line of each row is fetched of what will be needed soon: a few at a time hold up
  * neither the arithmetic nor each other.
  * Rows row .. row + height - 1 of the panel. Inlined with constants for height and width. */
@@ -81,7 +60,7 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
         float last[TALLEST][VL];
         UNROLL for (int i = 0; i < height; i++)
             v_store(last[i], sum[i][width - 1]);
-        finish_partly(p, row, height, (width - 1) * VL, last);
+        gemm_finish_partly(p, row, height, (width - 1) * VL, last);
     }
     if (p->bias) {
         UNROLL for (int j = 0; j < width; j++) {

@@ -50,10 +50,14 @@ typedef struct cpu_gemm_outer {
     const float *const *b_soon;
 } cpu_gemm_outer;
 
-/* gemm_gather: to[p][...] = `columns` floats at rows[p], then zeros up to whole vectors. */
+/* gemm_spread: as gemm_panel, for a group of `depth` channels in and out, a power of two that divides the lanes of a
+ * vector. Column o is a sum over its own group's channels only: piece t of a row begins at the panel's first column in
+ * the source, and b is [taps][depth][lanes]. The pieces are read in whole vectors.
+ * gemm_gather: to[p][...] = `columns` floats at rows[p], then zeros up to whole vectors. */
 #define CPU_GEMM_LIST(X)                                   \
     X(int, gemm_width, (void))                             \
     X(void, gemm_panel, (const cpu_gemm_panel *panel))     \
+    X(void, gemm_spread, (const cpu_gemm_panel *panel))    \
     X(void, gemm_outer, (const cpu_gemm_outer *outer))     \
     X(void, gemm_gather, (const float *const *rows, int64_t count, int columns, float *to))
 

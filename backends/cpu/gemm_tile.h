@@ -3,6 +3,7 @@
 #ifndef TL_CPU_GEMM_TILE_H
 #define TL_CPU_GEMM_TILE_H
 
+#include "backends/cpu/gemm.h"
 #include "backends/cpu/vector.h"
 
 /* The accumulators must be registers, so every loop over the tile has to be unrolled away, k never. */
@@ -42,5 +43,27 @@ static const int heights[WIDTH] = {6, 4, 4, 3};
     X(1, 3) X(2, 3) X(3, 3) X(4, 3) \
     X(1, 4) X(2, 4) X(3, 4)
 #endif
+
+
+/* What ends a row of the product, for the last vector of a tile, of which only `valid` columns exist. */
+static __attribute__((noinline, unused)) void gemm_finish_partly(const cpu_gemm_panel *p, int row, int height, int column,
+                                                                  const float sums[][VL]) {
+    int valid = p->columns - column;
+    for (int i = 0; i < height; i++) {
+        int64_t at = p->at[row + i] + column;
+        for (int l = 0; l < valid; l++) {
+            float x = sums[i][l];
+            if (p->bias)
+                x += p->bias[column + l];
+            if (p->residual)
+                x += p->residual[at + l];
+            if (p->relu)
+                x = x < 0 ? 0 : x;
+            if (p->mask)
+                x = p->mask[at + l] > 0 ? x : 0;
+            p->y[at + l] = x;
+        }
+    }
+}
 
 #endif

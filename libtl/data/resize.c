@@ -2,6 +2,11 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
 
 #define PRECISION 22 /* Pillow's: 32 bits less 8 of the pixel less 2 of headroom */
 #define HALF (1 << (PRECISION - 1))
@@ -145,28 +150,63 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
 
 #define INLINE static inline __attribute__((always_inline))
 
-typedef uint8_t bytes4 __attribute__((vector_size(4)));
 typedef int32_t ints4 __attribute__((vector_size(16)));
 
+/* Four bytes to four integers and, where they would not fit, to the nearest byte back. Compilers do not find the
+ * instructions for this by themselves. */
+#if defined(__SSE2__)
+
 INLINE ints4 load4(const uint8_t *p) {
-    bytes4 b;
-    memcpy(&b, p, 4);
-    return __builtin_convertvector(b, ints4);
+    int bytes;
+    memcpy(&bytes, p, 4);
+    __m128i zero = _mm_setzero_si128();
+    return (ints4)_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero), zero);
 }
+
+INLINE void store4(uint8_t *p, ints4 v) {
+    __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
+    int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    memcpy(p, &bytes, 4);
+}
+
+#elif defined(__ARM_NEON)
+
+INLINE ints4 load4(const uint8_t *p) {
+    uint32_t bytes;
+    memcpy(&bytes, p, 4);
+    return (ints4)vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+}
+
+INLINE void store4(uint8_t *p, ints4 v) {
+    uint16x4_t words = vqmovun_s32((int32x4_t)v);
+    uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words))), 0);
+    memcpy(p, &bytes, 4);
+}
+
+#else
+
+INLINE ints4 load4(const uint8_t *p) {
+    return (ints4){p[0], p[1], p[2], p[3]};
+}
+
+INLINE void store4(uint8_t *p, ints4 v) {
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v[i] > 255 ? 255 : v[i]);
+}
+
+#endif
 
 /* A pixel is read and written as four bytes, the fourth of no meaning: the next pixel overwrites it. */
 INLINE void resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
-    const int32_t *weights = axis->weights;
-    for (int x = 0; x < axis->out; x++, weights += axis->taps, out += 3) {
-        const uint8_t *p = in + 3 * (size_t)axis->start[x];
-        int size = axis->size[x];
+    const int32_t *weights = axis->weights, *start = axis->start, *sizes = axis->size;
+    int outputs = axis->out, taps = axis->taps;
+    for (int x = 0; x < outputs; x++, weights += taps, out += 3) {
+        const uint8_t *p = in + 3 * (size_t)start[x];
+        int size = sizes[x];
         ints4 sum = {HALF, HALF, HALF, HALF};
         for (int i = 0; i < size; i++, p += 3)
             sum += load4(p) * weights[i];
-        sum >>= PRECISION;
-        ints4 over = sum > 255;
-        bytes4 b = __builtin_convertvector((sum & ~over) | (over & 255), bytes4);
-        memcpy(out, &b, 4);
+        store4(out, sum >> PRECISION);
     }
 }
 

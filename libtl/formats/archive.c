@@ -15,6 +15,8 @@ bool tl__slice_is(tl__slice slice, const char *text) {
 
 /* UTF-8 as Unicode defines it (no overlong forms, no surrogates), and no NUL, so that it can be a C string. */
 static bool valid_text(tl__slice slice) {
+    if (!slice.length)
+        return true;
     const uint8_t *s = (const uint8_t *)slice.text, *end = s + slice.length;
     while (s < end) {
         if (*s == 0)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <zip.h>
 
-#define CHUNK 65536
+#define CHUNK 16384
 
 /* The zip entries are stored as they are, so tensors can lie in the mapping: nothing is unpacked. libzip reads the
  * archive through a source of ours over the mapping, which notes where it reads. That is how we learn where an

@@ -4,7 +4,7 @@
  *     tests/bench/conv [--net resnet50|vgg16|resnext50] [--batch N] [--threads N] [--isa NAME] [--rounds N]
  *                      [--layer TEXT] [--training]
  *
- * Each number is the best of the rounds. --training packs the weights in every run, as where they train. */
+ * Each number is the best of the rounds; with one thread it counts the time that the thread was running. --training packs the weights in every run, as where they train. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +186,7 @@ static double measure_layer(t_device *device, const layer *l, int way) {
 }
 
 static void measure_net(t_device *device, const layer *layers, const char *variant) {
-    double total[WAYS] = {0}, work = 0, best_peak = 0;
+    double total[WAYS] = {0}, work = 0, skipped = 0, best_peak = 0;
     printf("%-16s %-28s", "layer", "shape");
     for (int way = 0; way < WAYS; way++)
         printf("  %12s", ways[way]);
@@ -201,6 +201,11 @@ static void measure_net(t_device *device, const layer *layers, const char *varia
                  l->kernel, l->stride, l->count);
         printf("%-16s %-28s", l->name, shape);
         for (int way = 0; way < WAYS; way++) {
+            if (way == GRAD_INPUT && l->channels == 3) { /* pixels need no gradient */
+                skipped = flops;
+                printf("  %12s", "");
+                continue;
+            }
             double peak = threads * bench_peak(variant), time = measure_layer(device, l, way);
             best_peak = peak > best_peak ? peak : best_peak;
             total[way] += l->count * time;
@@ -211,8 +216,10 @@ static void measure_net(t_device *device, const layer *layers, const char *varia
         printf("  %8.1f\n", best_peak);
     }
     printf("%-16s %-28s", "all", "");
-    for (int way = 0; way < WAYS; way++)
-        printf("  %6.1f %3.0f %%", work / total[way], 100 * work / total[way] / best_peak);
+    for (int way = 0; way < WAYS; way++) {
+        double done = way == GRAD_INPUT ? work - skipped : work;
+        printf("  %6.1f %3.0f %%", done / total[way], 100 * done / total[way] / best_peak);
+    }
     printf("  %8.1f\nimages/s %37s", best_peak, "");
     for (int way = 0; way < WAYS; way++)
         printf("  %12.1f", batch / total[way]);
@@ -259,6 +266,8 @@ int main(int argc, char **argv) {
         }
         i++;
     }
+    if (threads == 1)
+        bench_use_thread_time();
     const tl_backend *backend = tl__backend_entry_cpu(TL_BACKEND_ABI, t_host());
     t_device *device = t_device_open(backend, 0, isa, threads);
     if (!device) {

@@ -1,5 +1,5 @@
 /* images [DIR]: every file that DIR/index.json lists as good must give the bytes of NAME.rgb, every bad one an error
- * that names the file and touches nothing. Without DIR: tests/data/images. */
+ * that names the file and touches nothing. Without DIR: tests/data/pictures. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
     if (argc > 1)
         snprintf(folder, sizeof folder, "%s", argv[1]);
     else
-        snprintf(folder, sizeof folder, "%s/tests/data/images", source ? source : ".");
+        snprintf(folder, sizeof folder, "%s/tests/data/pictures", source ? source : ".");
     snprintf(path, sizeof path, "%s/index.json", folder);
     json_error_t error;
     json_t *index = json_load_file(path, 0, &error);

@@ -25,16 +25,15 @@ bool golden_fail(golden *g, const char *format, ...) {
 
 /* ---- the file ---- */
 
-/* A layer's name stands for all in it. */
-static bool add_patterns(golden *g, json_t *names) {
+static bool list_trainable(golden *g, json_t *names) {
     size_t used = 0, i;
     json_t *name;
     json_array_foreach(names, i, name) {
         const char *text = json_string_value(name);
         if (!text)
             return golden_fail(g, "trainable is no list of names");
-        used += (size_t)snprintf(g->patterns + used, sizeof g->patterns - used, strcmp(text, "*") ? "%s %s.* " : "%s ", text, text);
-        if (used >= sizeof g->patterns)
+        used += (size_t)snprintf(g->trainable + used, sizeof g->trainable - used, "%s ", text);
+        if (used >= sizeof g->trainable)
             return golden_fail(g, "too many trainable names");
     }
     return true;
@@ -50,7 +49,7 @@ static bool parse_training(golden *g, json_t *meta) {
     for (size_t i = 0; i < TL__COUNT(modes); i++)
         if (strcmp(modes[i], bn) == 0) {
             g->bn = (tl_bn)i;
-            return add_patterns(g, trainable);
+            return list_trainable(g, trainable);
         }
     return golden_fail(g, "unknown bn %s", bn);
 }

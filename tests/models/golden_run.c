@@ -152,13 +152,29 @@ static bool run_steps(golden *g, tl_model *model, tl_trainer *trainer) {
     return fine;
 }
 
+/* A layer's name stands for all in it. */
+static void write_patterns(const golden *g, const tl_model *model, char *patterns, size_t size) {
+    size_t used = 0;
+    for (const char *at = g->trainable; *at && used < size;) {
+        int length = (int)strcspn(at, " ");
+        char name[160];
+        snprintf(name, sizeof name, "%.*s", length, at);
+        bool whole = strcmp(name, "*") == 0 || tl__model_find(model, name);
+        used += (size_t)snprintf(patterns + used, size - used, "%s%s ", name, whole ? "" : ".*");
+        at += length + 1;
+    }
+}
+
 bool golden_train(golden *g, tl_device *device) {
     tl_model *model = golden_model(g);
+    char patterns[3 * sizeof g->trainable] = "";
     tl_stage stage;
     tl_train_options options;
     tl_trainer *trainer = NULL;
     tl_stage_init(&stage, sizeof stage);
-    stage.train = g->patterns;
+    if (model)
+        write_patterns(g, model, patterns, sizeof patterns);
+    stage.train = patterns;
     stage.lr = g->lr;
     stage.weight_decay = g->weight_decay;
     tl_train_options_init(&options, sizeof options);

@@ -17,7 +17,7 @@ typedef struct golden {
     int classes, n, height, width, steps;
     double lr, weight_decay;
     tl_bn bn;
-    char patterns[4096];            /* what trains */
+    char trainable[4096];           /* names of layers and parameters, each with a space behind it */
     double tolerance[GROUP_COUNT];
     double error[GROUP_COUNT];      /* the worst found; negative: nothing of the group was compared */
     char worst[GROUP_COUNT][96];    /* where */

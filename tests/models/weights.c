@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "models/weights.h"
 #include "tests/models/formula.h"
 
 static void check_formula(tl_model *model, const char *name, uint64_t seed, double tolerance) {
