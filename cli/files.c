@@ -128,7 +128,7 @@ int cli_folder_used(const char *path)
 {
     DIR *folder = opendir(path);
     if (!folder)
-        return errno != ENOENT;
+        return access(path, F_OK) == 0; /* a file, or a folder that is closed to us */
     int used = 0;
     const struct dirent *entry;
     while (!used && (entry = readdir(folder)))

@@ -55,7 +55,7 @@ static void see_section(reading *r, const char *line)
     if (!end)
         return; /* inih reports it */
     const char *after = end + 1 + strspn(end + 1, " \t");
-    if (*after && !(*after == ';' && after > end + 1)) {
+    if (*after && *after != ';' && *after != '#') {
         mistake(r, "'%s' after the section's ']'", after);
         return;
     }

@@ -210,6 +210,8 @@ static int train(training *t, double start)
             cli_print("nothing was frozen: every parameter and buffer could move\n");
     } else if (status != TL_CANCELLED && !t->run.said) {
         cli_failed(t->job.context, status, NULL);
+        if (status == TL_ERROR_NUMERIC)
+            cli_note("Numbers grew beyond bounds; a smaller learning rate may help.");
     }
     code = cli_run_finish(&t->run, t->learning && status != TL_ERROR_NUMERIC);
     if (status == TL_CANCELLED)

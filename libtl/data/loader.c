@@ -13,7 +13,7 @@
 #include "data/reader.h"
 
 #define MAX_CHOSEN_WORKERS 8
-#define CANCEL_INTERVAL 20 /* ms between two looks at the caller's flag while waiting */
+#define CANCEL_INTERVAL    20 /* ms between two looks at the caller's flag while waiting */
 
 typedef enum cached { CACHED_NOT, CACHED_FILLING, CACHED_READY } cached;
 
@@ -59,7 +59,7 @@ struct tl__loader {
     tl_status failed_status;
     char failed_message[1024];
     char notice[512];
-    bool noticed; /* the caller was told */
+    bool noticed;                 /* the caller was told */
     uint8_t *cache, *cache_state; /* of the first cache_count images of the data set */
     size_t cache_count;
 };
@@ -178,7 +178,8 @@ static void cache_create(tl__loader *l) {
     if (l->cache_state)
         l->cache_count = count;
     else
-        tl__log(l->context, TL_LOG_WARNING, "no memory to keep %zu decoded images: they are decoded in every epoch", count);
+        tl__log(l->context, TL_LOG_WARNING, "no memory to keep %zu decoded images: they are decoded in every epoch",
+                count);
 }
 
 static tl_status locks_create(tl__loader *l) {
@@ -238,8 +239,10 @@ static tl_status fill(tl__loader *l, const tl_preprocess *preprocess) {
 
 tl_status tl__loader_create(tl_context *context, const tl_dataset *dataset, const tl_preprocess *preprocess,
                             const tl__loader_options *options, tl__loader **out) {
-    if (options->batch < 1 || options->workers < 0 || options->workers > 1024 || options->ahead < 0 || options->ahead > 1024)
-        return tl__fail(context, TL_ERROR_ARGUMENT, "batch %d, %d decoding threads: out of range", options->batch, options->workers);
+    if (options->batch < 1 || options->workers < 0 || options->workers > 1024 || options->ahead < 0 ||
+        options->ahead > 1024)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "batch %d, %d decoding threads: out of range", options->batch,
+                        options->workers);
     tl__loader *l = tl__calloc(context, 1, sizeof *l);
     if (!l)
         return TL_ERROR_MEMORY;
@@ -334,7 +337,8 @@ tl_status tl__loader_start(tl__loader *loader, const uint32_t *order, size_t cou
     size_t images = tl_dataset_size(loader->dataset);
     for (size_t i = 0; i < count; i++)
         if ((order ? order[i] : i) >= images)
-            return tl__fail(loader->context, TL_ERROR_ARGUMENT, "image %zu of a data set of %zu", (size_t)(order ? order[i] : i), images);
+            return tl__fail(loader->context, TL_ERROR_ARGUMENT, "image %zu of a data set of %zu",
+                            (size_t)(order ? order[i] : i), images);
     pthread_mutex_lock(&loader->mutex);
     drain(loader);
     loader->count = loader->taken = loader->limit = loader->next = loader->first = 0;
@@ -396,7 +400,8 @@ static tl_status advance(tl__loader *l, slot **out, size_t *images) {
     return TL_OK;
 }
 
-tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices, int *count) {
+tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
+                          int *count) {
     if (tl__cancelled(loader->context))
         return tl__fail(loader->context, TL_CANCELLED, "cancelled while reading images");
     slot *s = NULL;

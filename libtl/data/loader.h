@@ -27,8 +27,8 @@ tl_status tl__loader_create(tl_context *context, const tl_dataset *dataset, cons
 /* Ends the threads, whatever they are doing; NULL is fine. */
 void tl__loader_destroy(tl__loader *loader);
 
-/* Begins an epoch, ending the one in progress: images order[0], order[1], ... of the data set. The order is copied; NULL
- * is 0, 1, 2, ... TL_ERROR_ARGUMENT: an index beyond the data set. TL_ERROR_MEMORY. */
+/* Begins an epoch, ending the one in progress: images order[0], order[1], ... of the data set. The order is copied;
+ * NULL is 0, 1, 2, ... TL_ERROR_ARGUMENT: an index beyond the data set. TL_ERROR_MEMORY. */
 tl_status tl__loader_start(tl__loader *loader, const uint32_t *order, size_t count);
 
 /* The next batch, valid until the next call of any function here: pixels (count * crop * crop * 3 bytes), labels and
@@ -36,7 +36,8 @@ tl_status tl__loader_start(tl__loader *loader, const uint32_t *order, size_t cou
  * Fails where the image at fault has its place in the order, whatever was read before it: TL_ERROR_IO,
  * TL_ERROR_FORMAT, TL_ERROR_LIMIT, TL_ERROR_MEMORY with the file's name; TL_CANCELLED. Then only start and destroy
  * make sense. What is odd about images that can be read is logged once per loader. */
-tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices, int *count);
+tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
+                          int *count);
 
 /* How many threads decode. */
 int tl__loader_workers(const tl__loader *loader);

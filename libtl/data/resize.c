@@ -9,7 +9,7 @@
 #endif
 
 #define PRECISION 22 /* Pillow's: 32 bits less 8 of the pixel less 2 of headroom */
-#define HALF (1 << (PRECISION - 1))
+#define HALF      (1 << (PRECISION - 1))
 
 void tl__resampler_free(tl__resampler *resampler) {
     tl__free(resampler->context, resampler->x.start);
@@ -72,7 +72,7 @@ static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
 static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t size, int crop) {
     if (axis->in == in && axis->size_out == size)
         return TL_OK; /* the last image's, and the crop never changes */
-    axis->in = 0; /* until it is planned */
+    axis->in = 0;     /* until it is planned */
     int64_t spare = size - crop, first = 0;
     axis->pad = 0;
     axis->out = crop;
@@ -212,7 +212,8 @@ INLINE void resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
 
 #define BLOCK 128
 
-INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out) {
+INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
+                          uint8_t *out) {
     int32_t sum[BLOCK];
     for (int begin = 0; begin < bytes; begin += BLOCK, rows += BLOCK, out += BLOCK) {
         int n = bytes - begin < BLOCK ? bytes - begin : BLOCK;
@@ -252,8 +253,8 @@ __attribute__((target("avx2"))) static void resize_row_avx2(const tl__axis *axis
     resize_row(axis, in, out);
 }
 
-__attribute__((target("avx2"))) static void resize_column_avx2(const uint8_t *rows, size_t stride, const int32_t *weights,
-                                                               int size, int bytes, uint8_t *out) {
+__attribute__((target("avx2"))) static void
+resize_column_avx2(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out) {
     resize_column(rows, stride, weights, size, bytes, out);
 }
 
@@ -297,7 +298,8 @@ static void finish_row(const tl__resampler *resampler, int index, uint8_t *work,
     const uint8_t *rows = resampler->rows + (size_t)(y->taps ? y->start[index] : index) * stride;
     uint8_t *column_out = rows_left ? work : out;
     if (y->taps)
-        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride, column_out);
+        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride,
+                          column_out);
     else
         memcpy(column_out, rows, stride);
     if (rows_left) {

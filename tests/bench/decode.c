@@ -1,5 +1,6 @@
 /* decode [-r RESIZE] [-c CROP] [-t THREADS] FILE...: how many images a second are decoded, resized and cropped, from
- * memory in a second of one core (best of five rounds), and with -t through the loader's threads from a folder of class folders. */
+ * memory in a second of one core (best of five rounds), and with -t through the loader's threads from a folder of class
+ * folders. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

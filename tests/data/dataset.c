@@ -97,7 +97,8 @@ static void classes_are_sorted_by_code_point(void **state) {
 
 static void images_are_sorted_as_os_walk_gives_them(void **state) {
     fixture *f = *state;
-    touch_all(f, "c/z.png c/b/1.png c/b-x/1.png c/b/a/1.jpg c/a.JPG c/b.JpEg c/10.png c/2.png c/b/10.png c/n.txt c/png c/x.gif "
+    touch_all(f, "c/z.png c/b/1.png c/b-x/1.png c/b/a/1.jpg c/a.JPG c/b.JpEg c/10.png c/2.png c/b/10.png c/n.txt c/png "
+                 "c/x.gif "
                  "c/.hidden.png c/.folder/a.png .git/a.png d/1.png loose.png");
     tl_dataset *d = open_ok(f->context, f->folder);
     /* folders compare as whole paths: "c/b-x" before "c/b/a", though after "c/b" */
@@ -126,7 +127,8 @@ static void one_class_is_a_data_set(void **state) {
 static void links_are_followed_and_loops_end(void **state) {
     fixture *f = *state;
     touch_all(f, "a/1.png a/sub/2.png b/1.png");
-    char *loop = join(f->folder, "a/sub/up"), *self = join(f->folder, "a/sub/self"), *other = join(f->folder, "a/other");
+    char *loop = join(f->folder, "a/sub/up"), *self = join(f->folder, "a/sub/self"),
+         *other = join(f->folder, "a/other");
     char *file = join(f->folder, "b/2.png"), *broken = join(f->folder, "b/3.png"), *class = join(f->folder, "c");
     assert_int_equal(symlink("..", loop), 0);
     assert_int_equal(symlink(".", self), 0);
@@ -138,7 +140,8 @@ static void links_are_followed_and_loops_end(void **state) {
     assert_int_equal(mkfifo(pipe, 0600), 0);
     tl_dataset *d = open_ok(f->context, f->folder);
     assert_paths(d, f->folder,
-                 "a/1.png a/other/1.png a/other/2.png a/other/3.png a/sub/2.png b/1.png b/2.png b/3.png c/1.png c/2.png c/3.png");
+                 "a/1.png a/other/1.png a/other/2.png a/other/3.png a/sub/2.png b/1.png b/2.png b/3.png c/1.png "
+                 "c/2.png c/3.png");
     tl_dataset_destroy(d);
     free(loop);
     free(self);
@@ -316,11 +319,16 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(classes_are_sorted_by_code_point), CASE(images_are_sorted_as_os_walk_gives_them),
-        CASE(one_class_is_a_data_set),          CASE(links_are_followed_and_loops_end),
-        CASE(what_is_no_data_set_is_refused),   CASE(splits_are_stratified),
-        CASE(splits_never_change),              CASE(a_class_draws_alone),
-        CASE(bad_splits_are_refused),           CASE(every_allocation_may_fail),
+        CASE(classes_are_sorted_by_code_point),
+        CASE(images_are_sorted_as_os_walk_gives_them),
+        CASE(one_class_is_a_data_set),
+        CASE(links_are_followed_and_loops_end),
+        CASE(what_is_no_data_set_is_refused),
+        CASE(splits_are_stratified),
+        CASE(splits_never_change),
+        CASE(a_class_draws_alone),
+        CASE(bad_splits_are_refused),
+        CASE(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("dataset", tests, NULL, NULL);
 }

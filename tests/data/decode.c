@@ -67,8 +67,8 @@ static void assert_same(tl__reader *reader, const drawing *d, const char *what) 
         assert_true(got[i] == 0x5a && got[bytes + 32 + i] == 0x5a);
     for (size_t i = 0; i < bytes; i++)
         if (got[32 + i] != expected[i])
-            fail_msg("%s, %d x %d, resize %d, crop %d, alpha %d: byte %zu is %d instead of %d", what, d->width, d->height, p->resize,
-                     p->crop, (int)p->alpha, i, got[32 + i], expected[i]);
+            fail_msg("%s, %d x %d, resize %d, crop %d, alpha %d: byte %zu is %d instead of %d", what, d->width,
+                     d->height, p->resize, p->crop, (int)p->alpha, i, got[32 + i], expected[i]);
     free(expected);
     free(got);
 }
@@ -89,12 +89,12 @@ static int any_side(fixture *f) {
 static void every_kind_of_png(void **state) {
     fixture *f = *state;
     static const png_kind kinds[] = {
-        {PNG_COLOR_TYPE_GRAY, 1, false, false},       {PNG_COLOR_TYPE_GRAY, 2, false, false},
-        {PNG_COLOR_TYPE_GRAY, 4, false, false},       {PNG_COLOR_TYPE_GRAY, 8, false, false},
-        {PNG_COLOR_TYPE_GRAY, 16, false, false},      {PNG_COLOR_TYPE_RGB, 8, false, false},
-        {PNG_COLOR_TYPE_RGB, 16, false, false},       {PNG_COLOR_TYPE_PALETTE, 1, false, false},
-        {PNG_COLOR_TYPE_PALETTE, 2, false, false},    {PNG_COLOR_TYPE_PALETTE, 4, false, false},
-        {PNG_COLOR_TYPE_PALETTE, 8, false, false},    {PNG_COLOR_TYPE_GRAY_ALPHA, 8, false, false},
+        {PNG_COLOR_TYPE_GRAY, 1, false, false},        {PNG_COLOR_TYPE_GRAY, 2, false, false},
+        {PNG_COLOR_TYPE_GRAY, 4, false, false},        {PNG_COLOR_TYPE_GRAY, 8, false, false},
+        {PNG_COLOR_TYPE_GRAY, 16, false, false},       {PNG_COLOR_TYPE_RGB, 8, false, false},
+        {PNG_COLOR_TYPE_RGB, 16, false, false},        {PNG_COLOR_TYPE_PALETTE, 1, false, false},
+        {PNG_COLOR_TYPE_PALETTE, 2, false, false},     {PNG_COLOR_TYPE_PALETTE, 4, false, false},
+        {PNG_COLOR_TYPE_PALETTE, 8, false, false},     {PNG_COLOR_TYPE_GRAY_ALPHA, 8, false, false},
         {PNG_COLOR_TYPE_GRAY_ALPHA, 16, false, false}, {PNG_COLOR_TYPE_RGB_ALPHA, 8, false, false},
         {PNG_COLOR_TYPE_RGB_ALPHA, 16, false, false},
     };
@@ -105,22 +105,29 @@ static void every_kind_of_png(void **state) {
                 kind.interlaced = variant & 1;
                 kind.transparent = variant & 2;
                 char what[80];
-                snprintf(what, sizeof what, "PNG type %d depth %d%s%s", kind.type, kind.depth, kind.interlaced ? " interlaced" : "",
-                         kind.transparent ? " tRNS" : "");
+                snprintf(what, sizeof what, "PNG type %d depth %d%s%s", kind.type, kind.depth,
+                         kind.interlaced ? " interlaced" : "", kind.transparent ? " tRNS" : "");
                 drawing d = draw_png(&f->dice, any_side(f), any_side(f), kind);
                 check(f, &d, what);
             }
 }
 
-/* Luma (and black) finer than chroma in one of the usual and unusual ways; all alike where there is no chroma. */
+/* Luma (and black) finer than chroma in one of the usual and unusual ways, any mixture of ones and twos (a block of an
+ * interleaved scan holds at most ten), or all alike. */
 static void any_sampling(fixture *f, jpeg_kind *kind) {
-    static const int luma[][2] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {1, 4}, {2, 2}, {2, 1}};
+    static const int luma[][2] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {1, 4}, {3, 1}, {1, 3}};
     const int *s = luma[roll(&f->dice, 8)];
-    for (int c = 0; c < 4; c++) {
-        bool fine = (c == 0 || c == 3) && !kind->rgb && (kind->components < 4 || kind->ycck);
-        kind->h[c] = fine ? s[0] : 1;
-        kind->v[c] = fine ? s[1] : 1;
-    }
+    bool alike = kind->rgb || (kind->components == 4 && !kind->ycck), mixed = roll(&f->dice, 4) == 0;
+    int blocks;
+    do {
+        blocks = 0;
+        for (int c = 0; c < 4; c++) {
+            bool fine = !alike && (c == 0 || c == 3);
+            kind->h[c] = mixed ? 1 + (int)roll(&f->dice, 2) : fine ? s[0] : 1;
+            kind->v[c] = mixed ? 1 + (int)roll(&f->dice, 2) : fine ? s[1] : 1;
+            blocks += c < kind->components ? kind->h[c] * kind->v[c] : 0;
+        }
+    } while (blocks > 10);
 }
 
 static void every_kind_of_jpeg(void **state) {
@@ -128,7 +135,9 @@ static void every_kind_of_jpeg(void **state) {
     for (int round = 0; round < 400; round++) {
         uint32_t colour = roll(&f->dice, 8);
         jpeg_kind kind = {
-            .components = colour < 5 ? 3 : colour < 6 ? 1 : 4,
+            .components = colour < 5   ? 3
+                          : colour < 6 ? 1
+                                       : 4,
             .progressive = roll(&f->dice, 2),
             .ycck = colour == 7,
             .rgb = colour == 4,
@@ -137,8 +146,8 @@ static void every_kind_of_jpeg(void **state) {
         };
         any_sampling(f, &kind);
         char what[120];
-        snprintf(what, sizeof what, "JPEG %d components %dx%d progressive %d ycck %d rgb %d restart %d", kind.components, kind.h[0],
-                 kind.v[0], kind.progressive, kind.ycck, kind.rgb, kind.restart);
+        snprintf(what, sizeof what, "JPEG %d components %dx%d progressive %d ycck %d rgb %d restart %d",
+                 kind.components, kind.h[0], kind.v[0], kind.progressive, kind.ycck, kind.rgb, kind.restart);
         drawing d = draw_jpeg(&f->dice, any_side(f), any_side(f), kind);
         check(f, &d, what);
     }
@@ -154,10 +163,12 @@ static void a_reader_serves_many_images(void **state) {
     for (int i = 0; i < 120; i++) {
         drawing d;
         if (i % 2)
-            d = draw_jpeg(&f->dice, any_side(f), any_side(f),
-                          (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 80, .progressive = i % 3 == 0});
+            d = draw_jpeg(
+                &f->dice, any_side(f), any_side(f),
+                (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 80, .progressive = i % 3 == 0});
         else
-            d = draw_png(&f->dice, any_side(f), any_side(f), (png_kind){PNG_COLOR_TYPE_RGB_ALPHA, 8, i % 3 == 0, false});
+            d = draw_png(&f->dice, any_side(f), any_side(f),
+                         (png_kind){PNG_COLOR_TYPE_RGB_ALPHA, 8, i % 3 == 0, false});
         if (i % 5 == 0) /* a failure in between */
             assert_int_equal(tl__reader_decode(reader, "half", d.file, d.size / 2, scratch), TL_ERROR_FORMAT);
         assert_same(reader, &d, "one of many");
@@ -167,7 +178,8 @@ static void a_reader_serves_many_images(void **state) {
     tl__reader_destroy(reader);
 }
 
-/* Every beginning of a good file is an error (none is shorter than the file and yet whole), and leaves the pixels alone. */
+/* Every beginning of a good file is an error (none is shorter than the file and yet whole), and leaves the pixels
+ * alone. */
 static void truncated_images_are_refused(void **state) {
     fixture *f = *state;
     tl_preprocess p = sizes(24, 20, TL_ALPHA_DROP);
@@ -177,9 +189,15 @@ static void truncated_images_are_refused(void **state) {
     memset(rgb, 0x77, sizeof rgb);
     memcpy(before, rgb, sizeof rgb);
     for (int kind = 0; kind < 6; kind++) {
-        drawing d = kind < 3 ? draw_png(&f->dice, 40, 90, (png_kind){kind == 2 ? PNG_COLOR_TYPE_PALETTE : PNG_COLOR_TYPE_RGB, 8, kind == 1, true})
-                             : draw_jpeg(&f->dice, 40, 90, (jpeg_kind){.components = kind == 5 ? 4 : 3, .h = {1, 1, 1, 1}, .v = {1, 1, 1, 1},
-                                                                       .quality = 70, .progressive = kind == 4});
+        drawing d =
+            kind < 3 ? draw_png(&f->dice, 40, 90,
+                                (png_kind){kind == 2 ? PNG_COLOR_TYPE_PALETTE : PNG_COLOR_TYPE_RGB, 8, kind == 1, true})
+                     : draw_jpeg(&f->dice, 40, 90,
+                                 (jpeg_kind){.components = kind == 5 ? 4 : 3,
+                                             .h = {1, 1, 1, 1},
+                                             .v = {1, 1, 1, 1},
+                                             .quality = 70,
+                                             .progressive = kind == 4});
         for (size_t n = 0; n < d.size; n += n < 700 || d.size - n < 100 ? 1 : 7) {
             tl_status status = tl__reader_decode(reader, "NAME", d.file, n, rgb);
             if (status != TL_ERROR_FORMAT)
@@ -200,9 +218,17 @@ static void corrupted_images_do_no_harm(void **state) {
     assert_int_equal(tl__reader_create(f->context, &p, &reader), TL_OK);
     uint8_t rgb[20 * 20 * 3];
     for (int kind = 0; kind < 5; kind++) {
-        drawing d = kind < 2 ? draw_png(&f->dice, 30, 40, (png_kind){kind ? PNG_COLOR_TYPE_PALETTE : PNG_COLOR_TYPE_RGB, 8, kind == 1, true})
-                             : draw_jpeg(&f->dice, 30, 40, (jpeg_kind){.components = kind == 4 ? 4 : 3, .h = {2, 1, 1, 2}, .v = {2, 1, 1, 2},
-                                                                       .quality = 70, .progressive = kind == 3, .restart = 2, .ycck = kind == 4});
+        drawing d = kind < 2
+                        ? draw_png(&f->dice, 30, 40,
+                                   (png_kind){kind ? PNG_COLOR_TYPE_PALETTE : PNG_COLOR_TYPE_RGB, 8, kind == 1, true})
+                        : draw_jpeg(&f->dice, 30, 40,
+                                    (jpeg_kind){.components = kind == 4 ? 4 : 3,
+                                                .h = {2, 1, 1, 2},
+                                                .v = {2, 1, 1, 2},
+                                                .quality = 70,
+                                                .progressive = kind == 3,
+                                                .restart = 2,
+                                                .ycck = kind == 4});
         for (size_t n = 0; n < d.size; n++) {
             uint8_t kept = d.file[n];
             d.file[n] ^= (uint8_t)(1u << roll(&f->dice, 8));
@@ -221,10 +247,12 @@ static void corrupted_images_do_no_harm(void **state) {
 static void every_allocation_may_fail(void **state) {
     fixture *f = *state;
     tl_preprocess p = sizes(24, 20, TL_ALPHA_WHITE);
-    static const png_kind kinds[] = {{PNG_COLOR_TYPE_RGB_ALPHA, 8, true, false}, {PNG_COLOR_TYPE_PALETTE, 4, false, true}};
+    static const png_kind kinds[] = {{PNG_COLOR_TYPE_RGB_ALPHA, 8, true, false},
+                                     {PNG_COLOR_TYPE_PALETTE, 4, false, true}};
     for (int kind = 0; kind < 3; kind++) {
         drawing d = kind < 2 ? draw_png(&f->dice, 50, 60, kinds[kind])
-                             : draw_jpeg(&f->dice, 50, 60, (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 90});
+                             : draw_jpeg(&f->dice, 50, 60,
+                                         (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 90});
         uint8_t *expected = reference_preprocess(&d, &p), rgb[20 * 20 * 3];
         long live = f->state.live, n = 1;
         for (bool all_done = false; !all_done; n++) {
@@ -252,8 +280,19 @@ static void every_allocation_may_fail(void **state) {
 static size_t png_header(uint8_t *out, uint32_t width, uint32_t height) {
     static const uint8_t start[] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     memcpy(out, start, 16);
-    const uint8_t ihdr[] = {(uint8_t)(width >> 24),  (uint8_t)(width >> 16),  (uint8_t)(width >> 8),  (uint8_t)width,
-                            (uint8_t)(height >> 24), (uint8_t)(height >> 16), (uint8_t)(height >> 8), (uint8_t)height, 8, 2, 0, 0, 1};
+    const uint8_t ihdr[] = {(uint8_t)(width >> 24),
+                            (uint8_t)(width >> 16),
+                            (uint8_t)(width >> 8),
+                            (uint8_t)width,
+                            (uint8_t)(height >> 24),
+                            (uint8_t)(height >> 16),
+                            (uint8_t)(height >> 8),
+                            (uint8_t)height,
+                            8,
+                            2,
+                            0,
+                            0,
+                            1};
     memcpy(out + 16, ihdr, 13);
     uint32_t crc = 0xffffffff;
     for (int i = 12; i < 29; i++) {
@@ -262,8 +301,22 @@ static size_t png_header(uint8_t *out, uint32_t width, uint32_t height) {
             crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
     }
     crc = ~crc;
-    const uint8_t end[] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc,
-                           0, 0, 0, 0, 'I', 'D', 'A', 'T', 0x35, 0xaf, 0x06, 0x1e};
+    const uint8_t end[] = {(uint8_t)(crc >> 24),
+                           (uint8_t)(crc >> 16),
+                           (uint8_t)(crc >> 8),
+                           (uint8_t)crc,
+                           0,
+                           0,
+                           0,
+                           0,
+                           'I',
+                           'D',
+                           'A',
+                           'T',
+                           0x35,
+                           0xaf,
+                           0x06,
+                           0x1e};
     memcpy(out + 29, end, sizeof end);
     return 29 + sizeof end;
 }
@@ -283,8 +336,10 @@ static void huge_images_cost_nothing(void **state) {
     }
     static const uint32_t none[][2] = {{0, 5}, {5, 0}, {0x80000000u, 1}};
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(tl__reader_decode(reader, "NAME", file, png_header(file, none[i][0], none[i][1]), rgb), TL_ERROR_FORMAT);
-    drawing d = draw_jpeg(&f->dice, 16, 16, (jpeg_kind){.components = 3, .h = {1, 1, 1}, .v = {1, 1, 1}, .quality = 50});
+        assert_int_equal(tl__reader_decode(reader, "NAME", file, png_header(file, none[i][0], none[i][1]), rgb),
+                         TL_ERROR_FORMAT);
+    drawing d =
+        draw_jpeg(&f->dice, 16, 16, (jpeg_kind){.components = 3, .h = {1, 1, 1}, .v = {1, 1, 1}, .quality = 50});
     for (size_t i = 0; i + 8 < d.size; i++)
         if (d.file[i] == 0xff && d.file[i + 1] == 0xc0)
             memcpy(d.file + i + 5, "\xff\xdc\xff\xdc", 4); /* 65500 x 65500 */
@@ -300,7 +355,8 @@ static void endless_scans_are_refused(void **state) {
     tl_preprocess p = sizes(8, 8, TL_ALPHA_DROP);
     tl__reader *reader = NULL;
     assert_int_equal(tl__reader_create(f->context, &p, &reader), TL_OK);
-    drawing d = draw_jpeg(&f->dice, 16, 16, (jpeg_kind){.components = 1, .h = {1}, .v = {1}, .quality = 50, .progressive = true});
+    drawing d = draw_jpeg(&f->dice, 16, 16,
+                          (jpeg_kind){.components = 1, .h = {1}, .v = {1}, .quality = 50, .progressive = true});
     size_t scan = 0;
     for (size_t i = 0; i + 1 < d.size; i++)
         if (d.file[i] == 0xff && d.file[i + 1] == 0xda)
@@ -329,7 +385,8 @@ static void files_are_told_by_their_contents(void **state) {
     tl_preprocess p = sizes(20, 16, TL_ALPHA_DROP);
     uint8_t rgb[16 * 16 * 3], untouched[sizeof rgb];
     drawing png = draw_png(&f->dice, 30, 33, (png_kind){PNG_COLOR_TYPE_RGB, 8, false, false});
-    drawing jpeg = draw_jpeg(&f->dice, 30, 33, (jpeg_kind){.components = 3, .h = {1, 1, 1}, .v = {1, 1, 1}, .quality = 80});
+    drawing jpeg =
+        draw_jpeg(&f->dice, 30, 33, (jpeg_kind){.components = 3, .h = {1, 1, 1}, .v = {1, 1, 1}, .quality = 80});
     file_write(folder, "a.jpg", png.file, png.size);
     file_write(folder, "b.png", jpeg.file, jpeg.size);
     file_write(folder, "c", "GIF89a", 6);
@@ -362,7 +419,8 @@ static void large_files_and_pipes_are_read(void **state) {
     uint8_t rgb[50 * 50 * 3];
     for (int kind = 0; kind < 2; kind++) {
         drawing d = kind ? draw_png(&f->dice, 700, 400, (png_kind){PNG_COLOR_TYPE_RGB, 16, false, false})
-                         : draw_jpeg(&f->dice, 900, 800, (jpeg_kind){.components = 3, .h = {1, 1, 1}, .v = {1, 1, 1}, .quality = 99});
+                         : draw_jpeg(&f->dice, 900, 800,
+                                     (jpeg_kind){.components = 3, .h = {1, 1, 1}, .v = {1, 1, 1}, .quality = 99});
         assert_true(d.size > 200000);
         uint8_t *expected = reference_preprocess(&d, &p);
         file_write(folder, "file", d.file, d.size);
@@ -466,9 +524,9 @@ static void normalisation_is_pytorchs(void **state) {
         uint8_t byte;
         uint32_t bits[3];
     } cases[] = {
-        {0, {0xc0078bbdu, 0xc0024924u, 0xbfe6f809u}}, {1, {0xc006732bu, 0xc0012a4fu, 0xbfe4bceau}},
-        {2, {0xc0055a98u, 0xc0000b79u, 0xbfe281ccu}}, {3, {0xc0044206u, 0xbffdd947u, 0xbfe046adu}},
-        {7, {0xbfffbf78u, 0xbff4e299u, 0xbfd75a32u}}, {50, {0xbfa17e48u, 0xbf9486cfu, 0xbf6ed816u}},
+        {0, {0xc0078bbdu, 0xc0024924u, 0xbfe6f809u}},   {1, {0xc006732bu, 0xc0012a4fu, 0xbfe4bceau}},
+        {2, {0xc0055a98u, 0xc0000b79u, 0xbfe281ccu}},   {3, {0xc0044206u, 0xbffdd947u, 0xbfe046adu}},
+        {7, {0xbfffbf78u, 0xbff4e299u, 0xbfd75a32u}},   {50, {0xbfa17e48u, 0xbf9486cfu, 0xbf6ed816u}},
         {100, {0xbecf9456u, 0xbe91ed5au, 0xbd7c019du}}, {101, {0xbec6cfc2u, 0xbe88f6acu, 0xbd349dc7u}},
         {103, {0xbeb5469cu, 0xbe6e12a3u, 0xbc175872u}}, {116, {0xbe069640u, 0xbba0a089u, 0x3e5e8eefu}},
         {123, {0xbc3d6314u, 0x3df0f0f1u, 0x3eadbed2u}}, {124, {0x3bb65eaeu, 0x3e0a65d3u, 0x3eb6ab4du}},
@@ -491,11 +549,20 @@ static void normalisation_is_pytorchs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(every_kind_of_png),           CASE(every_kind_of_jpeg),           CASE(a_reader_serves_many_images),
-        CASE(truncated_images_are_refused), CASE(corrupted_images_do_no_harm), CASE(every_allocation_may_fail),
-        CASE(huge_images_cost_nothing),    CASE(endless_scans_are_refused),    CASE(files_are_told_by_their_contents),
-        CASE(large_files_and_pipes_are_read), CASE(odd_images_are_remarked),   CASE(bad_preprocessing_is_refused),
-        CASE(defaults_are_imagenets),      CASE(normalisation_is_pytorchs),
+        CASE(every_kind_of_png),
+        CASE(every_kind_of_jpeg),
+        CASE(a_reader_serves_many_images),
+        CASE(truncated_images_are_refused),
+        CASE(corrupted_images_do_no_harm),
+        CASE(every_allocation_may_fail),
+        CASE(huge_images_cost_nothing),
+        CASE(endless_scans_are_refused),
+        CASE(files_are_told_by_their_contents),
+        CASE(large_files_and_pipes_are_read),
+        CASE(odd_images_are_remarked),
+        CASE(bad_preprocessing_is_refused),
+        CASE(defaults_are_imagenets),
+        CASE(normalisation_is_pytorchs),
     };
     return cmocka_run_group_tests_name("decode", tests, NULL, NULL);
 }

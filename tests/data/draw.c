@@ -57,7 +57,8 @@ static void write_png(drawing *d, png_kind kind, png_extra *e, const unsigned *v
     png_infop info = png_create_info_struct(png);
     png_init_io(png, stream);
     png_set_IHDR(png, info, (png_uint_32)d->width, (png_uint_32)d->height, kind.depth, kind.type,
-                 kind.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+                 kind.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     if (kind.type == PNG_COLOR_TYPE_PALETTE) {
         png_set_PLTE(png, info, e->palette, e->colours);
         if (kind.transparent)
@@ -67,7 +68,8 @@ static void write_png(drawing *d, png_kind kind, png_extra *e, const unsigned *v
     }
     png_write_info(png, info);
     png_set_packing(png);
-    size_t channels = (size_t)channels_of[kind.type], bytes = kind.depth == 16 ? 2 : 1, line = (size_t)d->width * channels;
+    size_t channels = (size_t)channels_of[kind.type], bytes = kind.depth == 16 ? 2 : 1,
+           line = (size_t)d->width * channels;
     png_bytep row = malloc(line * bytes);
     int passes = png_set_interlace_handling(png);
     for (int pass = 0; pass < passes; pass++)
@@ -106,7 +108,8 @@ static void png_pixel(png_kind kind, const png_extra *e, const unsigned *v, uint
         out[c] = (uint8_t)((v[colour ? c : 0] * scale) >> shift);
     if (kind.type & PNG_COLOR_MASK_ALPHA)
         out[3] = (uint8_t)(v[colour ? 3 : 1] >> shift);
-    else if (kind.transparent && (colour ? v[0] == e->key.red && v[1] == e->key.green && v[2] == e->key.blue : v[0] == e->key.gray))
+    else if (kind.transparent &&
+             (colour ? v[0] == e->key.red && v[1] == e->key.green && v[2] == e->key.blue : v[0] == e->key.gray))
         out[3] = 0;
 }
 
@@ -121,7 +124,8 @@ drawing draw_png(dice *dice_, int width, int height, png_kind kind) {
         e.colours = 1 + (int)roll(dice_, 1u << kind.depth);
         e.alpha_count = 1 + (int)roll(dice_, (uint32_t)e.colours);
         for (int i = 0; i < e.colours; i++) {
-            e.palette[i] = (png_color){(png_byte)roll(dice_, 256), (png_byte)roll(dice_, 256), (png_byte)roll(dice_, 256)};
+            e.palette[i] =
+                (png_color){(png_byte)roll(dice_, 256), (png_byte)roll(dice_, 256), (png_byte)roll(dice_, 256)};
             e.alphas[i] = (png_byte)roll(dice_, 256);
         }
         for (size_t i = 0; i < pixels; i++)
@@ -226,7 +230,8 @@ drawing draw_jpeg(dice *dice_, int width, int height, jpeg_kind kind) {
 
 /* ---- the slow way ---- */
 
-/* Resizes along one direction: `lines` lines of `in` pixels become `out`, pixels `step` and lines `line` bytes apart. */
+/* Resizes along one direction: `lines` lines of `in` pixels become `out`, pixels `step` and lines `line` bytes apart.
+ */
 static uint8_t *resize_lines(const uint8_t *image, int lines, int in, int out, bool vertical) {
     uint8_t *result = malloc((size_t)lines * (size_t)out * 3);
     double scale = (double)in / out, support = scale < 1 ? 1 : scale;
@@ -262,7 +267,8 @@ static uint8_t *to_rgb(const drawing *d, tl_alpha alpha) {
     for (size_t i = 0; i < pixels; i++)
         for (size_t c = 0; c < 3; c++) {
             unsigned a = d->rgba[4 * i + 3], colour = d->rgba[4 * i + c], back = alpha == TL_ALPHA_WHITE ? 255 : 0;
-            rgb[3 * i + c] = (uint8_t)(alpha == TL_ALPHA_DROP ? colour : floor((colour * a + back * (255 - a)) / 255.0 + 0.5));
+            rgb[3 * i + c] =
+                (uint8_t)(alpha == TL_ALPHA_DROP ? colour : floor((colour * a + back * (255 - a)) / 255.0 + 0.5));
         }
     return rgb;
 }

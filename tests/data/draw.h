@@ -23,14 +23,14 @@ typedef struct drawing {
 void drawing_free(drawing *d);
 
 typedef struct png_kind {
-    int type, depth; /* PNG_COLOR_TYPE_... */
+    int type, depth;              /* PNG_COLOR_TYPE_... */
     bool interlaced, transparent; /* transparent: with tRNS, where the type allows it */
 } png_kind;
 drawing draw_png(dice *d, int width, int height, png_kind kind);
 
 typedef struct jpeg_kind {
-    int components;   /* 1, 3, 4 */
-    int h[4], v[4];   /* sampling factors */
+    int components;              /* 1, 3, 4 */
+    int h[4], v[4];              /* sampling factors */
     bool progressive, ycck, rgb; /* how colour is stored */
     int restart, quality;
 } jpeg_kind;

@@ -14,8 +14,8 @@
 #include "data/loader.h"
 #include "draw.h"
 
-#define SIDE 12
-#define BYTES (SIDE * SIDE * 3)
+#define SIDE   12
+#define BYTES  (SIDE * SIDE * 3)
 #define IMAGES 23
 
 /* Three classes of small images, and what each of them must become. */
@@ -33,7 +33,8 @@ static void draw_into(dice *d, const char *folder, const char *name, int number)
     if (number % 2)
         image = draw_png(d, 14 + number, 20, (png_kind){PNG_COLOR_TYPE_RGB, 8, false, false});
     else
-        image = draw_jpeg(d, 20, 14 + number, (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 90});
+        image =
+            draw_jpeg(d, 20, 14 + number, (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 90});
     file_write(folder, name, image.file, image.size);
     drawing_free(&image);
 }
@@ -54,7 +55,8 @@ static int set_up(void **out) {
     assert_int_equal(tl_dataset_open(f->context, f->folder, &f->dataset), TL_OK);
     assert_int_equal(tl_dataset_size(f->dataset), IMAGES);
     for (size_t i = 0; i < IMAGES; i++)
-        assert_int_equal(tl_image_load(f->context, tl_dataset_path(f->dataset, i), &f->preprocess, f->expected[i]), TL_OK);
+        assert_int_equal(tl_image_load(f->context, tl_dataset_path(f->dataset, i), &f->preprocess, f->expected[i]),
+                         TL_OK);
     *out = f;
     return 0;
 }
@@ -76,7 +78,8 @@ static tl__loader *create(fixture *f, int batch, int workers, int ahead, uint64_
     return loader;
 }
 
-/* Takes `count` images in batches and holds each against what was expected; the last batch may be cut short by `limit`. */
+/* Takes `count` images in batches and holds each against what was expected; the last batch may be cut short by `limit`.
+ */
 static void take(fixture *f, tl__loader *loader, const uint32_t *order, size_t count, int batch, size_t limit) {
     size_t done = 0;
     while (done < limit) {
@@ -159,7 +162,8 @@ static void arguments_are_checked(void **state) {
     tl__loader *loader = NULL;
     tl__loader_options bad[] = {{.batch = 0}, {.batch = 1, .workers = -1}, {.batch = 1, .ahead = -1}};
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(tl__loader_create(f->context, f->dataset, &f->preprocess, &bad[i], &loader), TL_ERROR_ARGUMENT);
+        assert_int_equal(tl__loader_create(f->context, f->dataset, &f->preprocess, &bad[i], &loader),
+                         TL_ERROR_ARGUMENT);
     tl_preprocess wrong = f->preprocess;
     wrong.crop = 0;
     tl__loader_options good = {.batch = 2};
@@ -347,10 +351,14 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(the_order_is_kept_whatever_the_workers), CASE(an_epoch_can_be_left),
-        CASE(arguments_are_checked),                  CASE(the_first_error_in_order_is_told_in_its_place),
-        CASE(cancelling_does_not_wait_for_files),     CASE(what_is_kept_is_not_read_again),
-        CASE(odd_images_are_remarked_once),           CASE(the_steady_state_allocates_nothing),
+        CASE(the_order_is_kept_whatever_the_workers),
+        CASE(an_epoch_can_be_left),
+        CASE(arguments_are_checked),
+        CASE(the_first_error_in_order_is_told_in_its_place),
+        CASE(cancelling_does_not_wait_for_files),
+        CASE(what_is_kept_is_not_read_again),
+        CASE(odd_images_are_remarked_once),
+        CASE(the_steady_state_allocates_nothing),
         CASE(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("loader", tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* What the tests of data share: temporary folders, files, an allocator that fails when asked, messages that are kept. */
+/* What the tests of data share: temporary folders, files, an allocator that fails when asked, messages that are kept.
+ */
 #ifndef TEST_SUPPORT_H
 #define TEST_SUPPORT_H
 

@@ -92,7 +92,8 @@ static void start_node(struct bytes *b, const char *type, const char *output, co
     word(b, 4, type);
 }
 
-static void node(struct bytes *graph, const char *type, const char *output, const char *a, const char *c, const char *d) {
+static void node(struct bytes *graph, const char *type, const char *output, const char *a, const char *c,
+                 const char *d) {
     struct bytes b = {0};
     start_node(&b, type, output, a, c, d);
     nest(graph, 1, &b);
@@ -246,6 +247,9 @@ static void layers(void **state) {
     nest(&graph, 1, &b);
     node(&graph, "MatMul", "y8", "y7", "w8", NULL);
     node(&graph, "MatMul", "y9", "y7", "y8", NULL); /* of two activations: no layer */
+    start_node(&b, "Gemm", "y10", "y3", "w5", NULL);
+    attribute(&b, "transA", 1); /* nor is this one */
+    nest(&graph, 1, &b);
     start_node(&b, "Conv", "z", "y7", "w1", NULL);
     word(&b, 7, "com.elsewhere");
     nest(&graph, 1, &b);
@@ -311,15 +315,63 @@ static void bad_tensors(void **state) {
     nest(&graph, 5, &b);
     refuse(&graph, TL_ERROR_FORMAT, "8 dimensions");
     b = tensor("a", FLOAT, 1, three);
-    number(&b, 14, 1);
-    nest(&graph, 5, &b);
-    refuse(&graph, TL_UNSUPPORTED, "another file");
-    b = tensor("a", FLOAT, 1, three);
     word(&b, 3, "");
     nest(&graph, 5, &b);
     refuse(&graph, TL_ERROR_FORMAT, "segment");
     blob(&graph, 5, "\x0a", 1);
     refuse(&graph, TL_ERROR_FORMAT, "malformed");
+}
+
+static void external(struct bytes *tensor, const char *key, const char *value) {
+    struct bytes pair = {0};
+    word(&pair, 1, key);
+    word(&pair, 2, value);
+    nest(tensor, 13, &pair);
+}
+
+/* Values in a file beside the model. */
+static void companions(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *offset, *length, *says; /* NULL: good */
+        tl_status status;
+    } cases[] = {
+        {"values", "4", "12", NULL, TL_OK},
+        {"values", NULL, NULL, NULL, TL_OK},
+        {"values", "8", NULL, "does not fit", TL_ERROR_FORMAT},
+        {"values", "4", "11", "does not fit", TL_ERROR_FORMAT},
+        {"values", "18446744073709551615", NULL, "does not fit", TL_ERROR_FORMAT},
+        {"values", "18446744073709551616", NULL, "where its values are", TL_ERROR_FORMAT},
+        {"values", "-4", NULL, "where its values are", TL_ERROR_FORMAT},
+        {"absent", "4", "12", "absent", TL_ERROR_NOT_FOUND},
+        {"../values", "4", "12", "no file beside it", TL_ERROR_FORMAT},
+        {"/etc/passwd", "4", "12", "no file beside it", TL_ERROR_FORMAT},
+        {"", "4", "12", "no file beside it", TL_ERROR_FORMAT},
+        {"..", "4", "12", "folder", TL_ERROR_IO},
+    };
+    assert_true(write_file(temporary("values"), (float[]){5, 6, 7, 8}, 16));
+    for (size_t i = 0; i < TL__COUNT(cases); i++) {
+        struct bytes graph = {0};
+        for (int j = 0; j < 2; j++) {
+            struct bytes b = tensor(j ? "a" : "b", FLOAT, 1, (int64_t[]){3});
+            external(&b, "location", cases[i].file);
+            if (cases[i].offset)
+                external(&b, "offset", cases[i].offset);
+            if (cases[i].length)
+                external(&b, "length", cases[i].length);
+            number(&b, 14, 1);
+            nest(&graph, 5, &b);
+        }
+        if (cases[i].says) {
+            refuse(&graph, cases[i].status, cases[i].says);
+            continue;
+        }
+        tl__archive *archive = open_good(&graph);
+        float first = cases[i].offset ? 6 : 5;
+        assert_true(has_values(tl__archive_find(archive, "a"), (float[]){first, first + 1, first + 2}, 3));
+        assert_int_equal(archive->companion_count, 1);
+        tl__archive_close(archive);
+    }
 }
 
 static void bad_graphs(void **state) {
@@ -334,11 +386,6 @@ static void bad_graphs(void **state) {
     floats(&graph, "a", 1, (int64_t[]){2});
     node(&graph, "Relu", "a", "x", NULL, NULL);
     refuse(&graph, TL_ERROR_FORMAT, "a: is defined twice");
-    floats(&graph, "a", 2, (int64_t[]){2, 2});
-    start_node(&b, "Gemm", "y", "x", "a", NULL);
-    attribute(&b, "transA", 1);
-    nest(&graph, 1, &b);
-    refuse(&graph, TL_ERROR_FORMAT, "plain linear");
     floats(&graph, "a", 2, (int64_t[]){2, 2});
     start_node(&b, "Transpose", "y", "a", NULL, NULL);
     struct bytes perm = {0};
@@ -360,6 +407,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(ways_of_values, setup, teardown),
         cmocka_unit_test_setup_teardown(layers, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_tensors, setup, teardown),
+        cmocka_unit_test_setup_teardown(companions, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_graphs, setup, teardown),
     };
     return cmocka_run_group_tests_name("onnx", tests, NULL, NULL);

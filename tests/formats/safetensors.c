@@ -147,8 +147,9 @@ static void values(void **state) {
         struct bytes bytes = {0};
         char header[200];
         tl_status status;
-        int length = snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"%s\",\"shape\":[3,1],\"data_offsets\":[0,%zu]}}",
-                              cases[i].type, 3 * cases[i].size);
+        int length = snprintf(header, sizeof header,
+                              "{\"x\":{\"dtype\":\"%s\",\"shape\":[3,1],\"data_offsets\":[0,%zu]}}", cases[i].type,
+                              3 * cases[i].size);
         put_le(&bytes, (uint64_t)length, 8);
         put_text(&bytes, header);
         for (int j = 0; j < 3; j++)

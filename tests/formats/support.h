@@ -30,7 +30,7 @@ void put_text(struct bytes *bytes, const char *text);
 void put_le(struct bytes *bytes, uint64_t value, size_t size);
 bool write_bytes(struct bytes *bytes, const char *path); /* and empties them */
 
-/* Opens the bytes as a file and empties them. On failure NULL, and the status and message are in *status and the context. */
+/* Opens the bytes as a file and empties them. On failure NULL; why is in *status and in the context. */
 tl__archive *open_bytes(tl_context *context, struct bytes *bytes, tl_status *status);
 
 /* All values of the entry equal those given. */

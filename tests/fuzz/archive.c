@@ -1,6 +1,5 @@
-/* Any bytes as a weights file: an error, or an archive all of whose values can be read, within the memory that the size
- * explains. With clang: configure CC=clang CFLAGS='-g -O1 -fsanitize=fuzzer-no-link,address,undefined', make check,
- * then link this file with -fsanitize=fuzzer in the place of driver.c. */
+/* Any bytes as a weights file: an error, or an archive all of whose values can be read, within the memory that the
+ * size explains. */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -8,6 +7,8 @@
 #include <unistd.h>
 
 #include "formats/formats.h"
+
+const char fuzz_folder[] = "tests/formats/data";
 
 struct memory {
     size_t used, limit;

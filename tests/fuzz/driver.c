@@ -1,5 +1,5 @@
 /* Runs a target over files and over the files of folders, where there is no libFuzzer: TARGET [PATH]...
- * Without arguments: over the files of tests/formats/data, each also with its middle and its end off. */
+ * Without arguments: over the files of the target's own folder, each also with its middle and its end off. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -45,7 +45,7 @@ static void run(const char *path, bool cut) {
 int main(int argc, char **argv) {
     const char *source = getenv("TL_TEST_SOURCE");
     char path[4096];
-    snprintf(path, sizeof path, "%s/tests/formats/data", source ? source : ".");
+    snprintf(path, sizeof path, "%s/%s", source ? source : ".", fuzz_folder);
     if (argc == 1)
         run(path, true);
     for (int i = 1; i < argc; i++)

@@ -59,13 +59,12 @@ static void end(job *j) {
     tl_context_destroy(j->context);
 }
 
-static job begin(const char *folder, int classes) {
+static void begin(job *j, const char *folder, int classes) {
     tl_context_options options = {.size = sizeof options, .backend_path = "", .cancelled = cancelled};
-    job j = {0};
+    *j = (job){0};
     stop_now = false;
-    assert_int_equal(tl_context_create(&options, &j.context), TL_OK);
-    ok(prepare(&j, folder, classes), j.context);
-    return j;
+    assert_int_equal(tl_context_create(&options, &j->context), TL_OK);
+    ok(prepare(j, folder, classes), j->context);
 }
 
 static void expect(job *j, tl_status status, const char *words) {
@@ -78,22 +77,23 @@ static void expect(job *j, tl_status status, const char *words) {
 static void test_bad_options(void **state) {
     (void)state;
     char *folder = test_folder(CLASSES, EACH, SIZE);
-    job j = begin(folder, CLASSES);
+    job j;
+    begin(&j, folder, CLASSES);
     j.stage.train = "fc.*, layr4.*";
     expect(&j, TL_ERROR_ARGUMENT, "\"layr4.*\" matches no parameter of resnet18");
-    j = begin(folder, CLASSES);
+    begin(&j, folder, CLASSES);
     j.stage.lr = -1;
     expect(&j, TL_ERROR_ARGUMENT, "lr = -1");
-    j = begin(folder, CLASSES);
+    begin(&j, folder, CLASSES);
     j.stage.epochs = 0;
     expect(&j, TL_ERROR_ARGUMENT, "epochs = 0");
-    j = begin(folder, CLASSES);
+    begin(&j, folder, CLASSES);
     j.options.batch = 0;
     expect(&j, TL_ERROR_ARGUMENT, "batch = 0");
-    j = begin(folder, CLASSES);
+    begin(&j, folder, CLASSES);
     j.options.stage_count = 0;
     expect(&j, TL_ERROR_ARGUMENT, "no stage");
-    j = begin(folder, CLASSES + 1);
+    begin(&j, folder, CLASSES + 1);
     expect(&j, TL_ERROR_DATA, "the data have 3 classes, the model 4");
     free(folder);
 }
@@ -101,16 +101,17 @@ static void test_bad_options(void **state) {
 static void test_bad_data(void **state) {
     (void)state;
     char *one = test_folder(1, EACH, SIZE), *folder = test_folder(CLASSES, EACH, SIZE), path[4200];
-    job j = begin(one, 1);
+    job j;
+    begin(&j, one, 1);
     expect(&j, TL_ERROR_DATA, "only one class");
     snprintf(path, sizeof path, "%s/class1/1.png", folder);
     FILE *file = fopen(path, "wb");
     fputs("no picture", file);
     fclose(file);
-    j = begin(folder, CLASSES);
+    begin(&j, folder, CLASSES);
     expect(&j, TL_ERROR_FORMAT, "class1/1.png");
     unlink(path);
-    j = begin(folder, CLASSES);
+    begin(&j, folder, CLASSES);
     snprintf(path, sizeof path, "%s/class2/0.png", folder);
     unlink(path); /* between the listing and the reading */
     assert_int_not_equal(train(&j), TL_OK);
@@ -123,7 +124,8 @@ static void test_bad_data(void **state) {
 static void test_loss_that_runs_away(void **state) {
     (void)state;
     char *folder = test_folder(CLASSES, EACH, SIZE);
-    job j = begin(folder, CLASSES);
+    job j;
+    begin(&j, folder, CLASSES);
     j.stage.lr = 1e38;
     j.stage.epochs = 5;
     expect(&j, TL_ERROR_NUMERIC, "the loss is");
@@ -133,7 +135,8 @@ static void test_loss_that_runs_away(void **state) {
 static void test_one_value_a_channel(void **state) {
     (void)state;
     char *folder = test_folder(2, 2, SIZE);
-    job j = begin(folder, 2);
+    job j;
+    begin(&j, folder, 2);
     j.options.batch = 1; /* the last stage's map is 1 x 1 */
     j.options.bn = TL_BN_BATCH;
     expect(&j, TL_ERROR_DATA, "more than one value a channel");
@@ -149,7 +152,8 @@ static void stop_after_two(void *user, const tl_progress *progress) {
 static void test_cancelling_keeps_what_was_learned(void **state) {
     (void)state;
     char *folder = test_folder(CLASSES, EACH, SIZE);
-    job j = begin(folder, CLASSES);
+    job j;
+    begin(&j, folder, CLASSES);
     float before[CLASSES], after[CLASSES];
     ok(tl_model_read(j.model, "fc.bias", before), j.context);
     j.stage.epochs = 1000;
@@ -175,7 +179,8 @@ static tl_status refuse(void *user, const tl_epoch *epoch, tl_model *model) {
 static void test_callback_ends_training(void **state) {
     (void)state;
     char *folder = test_folder(CLASSES, EACH, SIZE);
-    job j = begin(folder, CLASSES);
+    job j;
+    begin(&j, folder, CLASSES);
     j.options.on_epoch = refuse;
     assert_int_equal(train(&j), TL_ERROR_IO);
     end(&j);
@@ -185,7 +190,8 @@ static void test_callback_ends_training(void **state) {
 static void test_model_has_one_trainer(void **state) {
     (void)state;
     char *folder = test_folder(CLASSES, EACH, SIZE);
-    job j = begin(folder, CLASSES);
+    job j;
+    begin(&j, folder, CLASSES);
     tl_trainer *first, *second;
     ok(tl_trainer_create(j.model, j.device, SIZE, SIZE, &j.options, &first), j.context);
     assert_int_equal(tl_trainer_create(j.model, j.device, SIZE, SIZE, &j.options, &second), TL_ERROR_ARGUMENT);
@@ -201,31 +207,34 @@ static void test_model_has_one_trainer(void **state) {
     free(folder);
 }
 
-/* The Nth allocation fails, for every N of a whole training: a status, no crash, nothing left behind. */
+/* The Nth allocation fails, for every N of a whole training: a status, no crash, nothing left behind. Only the cache
+ * of decoded pixels is done without. */
 static void test_every_allocation_fails_once(void **state) {
     (void)state;
     char *folder = test_folder(2, 2, SIZE);
-    tl_status status = TL_ERROR_MEMORY;
-    long n = 0;
-    while (status != TL_OK) {
-        counter counter = {.fail_at = ++n};
-        job j = {.context = test_context(&counter)};
+    long n = 0, tolerated = 0;
+    for (bool failed = true; failed;) {
+        counter count = {.fail_at = ++n};
+        job j = {.context = test_context(&count)};
         if (!j.context)
             continue;
-        status = prepare(&j, folder, 2);
+        tl_status status = prepare(&j, folder, 2);
         j.options.batch = 3;
         if (status == TL_OK)
             status = train(&j);
+        failed = count.made >= n;
         if (status != TL_OK) {
             assert_int_equal(status, TL_ERROR_MEMORY);
             assert_non_null(strstr(tl_context_message(j.context), "memory"));
+        } else {
+            tolerated += failed;
         }
         end(&j);
-        if (counter.live != 0)
-            fail_msg("allocation %ld: %ld pieces of memory were left", n, counter.live);
-        assert_true(n < 100000);
+        if (count.live != 0)
+            fail_msg("allocation %ld: %ld pieces of memory were left", n, count.live);
     }
     assert_true(n > 500);
+    assert_true(tolerated <= 2);
     free(folder);
 }
 

@@ -209,25 +209,25 @@ static void test_stages_keep_adam(void **state) {
 /* Once a plan is made, steps ask for no memory. */
 static void test_running_allocates_nothing(void **state) {
     (void)state;
-    counter counter = {0};
-    tl_context *context = test_context(&counter);
+    counter count = {0};
+    tl_context *context = test_context(&count);
     tl_device *device = test_device(context, 2);
     tl_model *model = test_model(context, "resnet50", CLASSES);
     tl_trainer *trainer = begin(model, device, &(job){"resnet50", "*", TL_BN_BATCH, 4, 2, 0, 0, 0});
     uint8_t *rgb = test_images(4, SIZE, 1);
     int32_t *labels = test_labels(4, CLASSES);
     ok(tl_trainer_step(trainer, rgb, labels, 4, NULL), context);
-    long made = counter.made;
+    long made = count.made;
     for (int i = 0; i < 3; i++)
         ok(tl_trainer_step(trainer, rgb, labels, 4, NULL), context);
-    assert_int_equal(counter.made, made);
+    assert_int_equal(count.made, made);
     tl_trainer_destroy(trainer);
     free(rgb);
     free(labels);
     tl_model_destroy(model);
     tl_device_close(device);
     tl_context_destroy(context);
-    assert_int_equal(counter.live, 0);
+    assert_int_equal(count.live, 0);
 }
 
 /* An image's logits are the same to the bit alone, at any place in a batch, and with any others. */

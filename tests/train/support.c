@@ -25,11 +25,11 @@ static void counted_release(void *user, void *memory) {
     free(memory);
 }
 
-tl_context *test_context(counter *counter) {
+tl_context *test_context(counter *count) {
     tl_context *context;
     tl_context_options options = {.size = sizeof options, .backend_path = ""};
-    if (counter) {
-        options.user = counter;
+    if (count) {
+        options.user = count;
         options.allocate = counted_allocate;
         options.release = counted_release;
     }

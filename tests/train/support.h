@@ -20,7 +20,7 @@ typedef struct counter {
     long fail_at;     /* this one fails (counting from 1); 0: none */
 } counter;
 
-tl_context *test_context(counter *counter); /* NULL: the default allocator */
+tl_context *test_context(counter *count); /* NULL: the default allocator */
 tl_device *test_device(tl_context *context, int threads);
 /* A ResNet of the two-convolution (or, with "resnet50", bottleneck) block, one block a stage, widths 4 to 32; or a
  * VGG at a sixteenth of its width. */
