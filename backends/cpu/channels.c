@@ -47,7 +47,7 @@ void CPU_NAME(channel_affine)(float *y, const float *x, const float *residual, c
     for (size_t r = 0; r < rows; r++, x += channels, y += channels) {
         if (residual) {
             if (relu)
-                ROW_LOOP(y, (void)0, v_relu(NORMED + v_load(residual + c)),relu1(NORMED1 + residual[c]));
+                ROW_LOOP(y, (void)0, v_relu(NORMED + v_load(residual + c)), relu1(NORMED1 + residual[c]));
             else
                 ROW_LOOP(y, (void)0, NORMED + v_load(residual + c), NORMED1 + residual[c]);
             residual += channels;

@@ -44,13 +44,9 @@ static inline vf v_exp_negative(vf x) {
 static void exp_row(float *e, float *most, float *sum, const float *x, size_t k) {
     vf max = v_load(x + k - VL), total = v_set(0);
     size_t c = 0;
-    for (; c + VL <= k; c += VL) {
-        vf value = v_load(x + c);
-        max = v_choose(v_greater_or_nan(value, max), value, max);
-    }
-    *most = max[0];
-    for (int i = 1; i < VL; i++)
-        *most = max[i] > *most || max[i] != max[i] ? max[i] : *most;
+    for (; c + VL <= k; c += VL)
+        max = v_max(max, v_load(x + c));
+    *most = v_most(max); /* a NaN that this passes over shows in the sum */
     for (c = 0; c + VL <= k; c += VL) {
         vf value = v_exp_negative(v_load(x + c) - *most);
         if (e)
@@ -68,19 +64,19 @@ static void exp_row(float *e, float *most, float *sum, const float *x, size_t k)
     }
 }
 
+#define SHORT 64 /* rows so short are turned rather than cut into vectors */
+
 /* VL short rows at a time, turned so that each has a lane; what lacks for VL rows repeats the last. */
 static void exp_short_rows(float *e, float *most, float *sum, const float *x, size_t rows, size_t k) {
-    float turned[VL * VL], results[2][VL];
+    float turned[SHORT * VL], results[2][VL];
     for (size_t r = 0; r < rows; r += VL) {
         size_t count = rows - r < VL ? rows - r : VL;
         for (size_t i = 0; i < VL; i++)
             for (size_t c = 0; c < k; c++)
                 turned[c * VL + i] = x[(r + (i < count ? i : count - 1)) * k + c];
         vf max = v_load(turned), total = v_set(0);
-        for (size_t c = 1; c < k; c++) {
-            vf value = v_load(turned + c * VL);
-            max = v_choose(v_greater_or_nan(value, max), value, max);
-        }
+        for (size_t c = 1; c < k; c++)
+            max = v_max(max, v_load(turned + c * VL));
         for (size_t c = 0; c < k; c++) {
             vf value = v_exp_negative(v_load(turned + c * VL) - max);
             v_store(turned + c * VL, value);
@@ -98,7 +94,7 @@ static void exp_short_rows(float *e, float *most, float *sum, const float *x, si
 }
 
 void CPU_NAME(exp_rows)(float *e, float *most, float *sum, const float *x, size_t rows, size_t k) {
-    if (k < VL) {
+    if (k <= SHORT) {
         exp_short_rows(e, most, sum, x, rows, k);
         return;
     }
@@ -152,17 +148,35 @@ void CPU_NAME(dropout)(float *y, const float *x, size_t count, uint64_t block, c
     }
 }
 
-void CPU_NAME(adam)(float *param, const float *grad, float *m, float *v, size_t count, const float *table) {
+/* One segment's numbers, and what becomes of an element; float or vf. */
+#define ADAM_STEP(type, root_of)                                              \
+    type gradient = g + decay * p, first = b1 * m + rest1 * gradient;         \
+    type second = b2 * v + rest2 * (gradient * gradient);                     \
+    type changed = keep * p - step * first / (root_of(second) / root + eps)
+
+void CPU_NAME(adam)(float *param, const float *grad, float *moment1, float *moment2, size_t count,
+                    const float *table) {
     const float step = table[0], root = table[1], rest1 = table[2], rest2 = table[3], eps = table[4];
     const float b1 = 1 - rest1, b2 = 1 - rest2;
-    const float decay = table[7] == 0 ? table[5] : 0;              /* through the gradient */
+    const float decay = table[7] == 0 ? table[5] : 0;               /* through the gradient */
     const float keep = table[7] == 0 ? 1 : 1 - table[6] * table[5]; /* decoupled */
-    float *restrict p = param, *restrict first = m, *restrict second = v;
-    for (size_t i = 0; i < count; i++) {
-        float g = grad[i] + decay * p[i];
-        float a = b1 * first[i] + rest1 * g, b = b2 * second[i] + rest2 * (g * g);
-        first[i] = a;
-        second[i] = b;
-        p[i] = keep * p[i] - step * a / (sqrtf(b) / root + eps);
+    size_t i = 0;
+    for (; i + VL <= count; i += VL) {
+        v_ahead(param + i);
+        v_ahead(grad + i);
+        v_ahead(moment1 + i);
+        v_ahead(moment2 + i);
+        vf p = v_load(param + i), g = v_load(grad + i), m = v_load(moment1 + i), v = v_load(moment2 + i);
+        ADAM_STEP(vf, v_sqrt);
+        v_store(moment1 + i, first);
+        v_store(moment2 + i, second);
+        v_store(param + i, changed);
+    }
+    for (; i < count; i++) {
+        float p = param[i], g = grad[i], m = moment1[i], v = moment2[i];
+        ADAM_STEP(float, sqrtf);
+        moment1[i] = first;
+        moment2[i] = second;
+        param[i] = changed;
     }
 }

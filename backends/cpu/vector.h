@@ -79,12 +79,45 @@ static inline vf v_keep_equal(const uint8_t *bytes, uint8_t value, vf x) {
     return v_keep(b == value, x);
 #endif
 }
-/* Adds up the lanes, always in the same order. */
+/* Adds up the lanes, always in the same order; their maximum, NaN or not where there is a NaN. */
 static inline float v_sum(vf x) {
-    float sum = 0;
+    float lanes[VL];
+    *(vf_memory *)lanes = x;
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+static inline float v_most(vf x) {
+    float lanes[VL];
+    *(vf_memory *)lanes = x;
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    return lanes[0];
+}
+/* The larger; b where one is NaN. */
+static inline vf v_max(vf a, vf b) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return v_choose(a > b, a, b);
+#endif
+}
+static inline vf v_sqrt(vf x) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    return (vf)_mm_sqrt_ps((__m128)x);
+#else
     for (int i = 0; i < VL; i++)
-        sum += x[i];
-    return sum;
+        x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
 }
 /* The full products of 32-bit lanes with one number: upper and lower halves. */
 static inline void v_multiply_wide(vu x, uint32_t by, vu *high, vu *low) {
