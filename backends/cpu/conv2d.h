@@ -36,7 +36,8 @@ typedef struct cpu_conv2d_walk {
     int64_t from_size[2], to_size[2];  /* pixels of source and destination */
     int64_t from_step[2], to_step[2];
     int64_t from_channels, to_channels; /* all groups */
-    int64_t depth, columns;             /* channels of source and destination in a group */
+    int64_t groups, depth, columns;     /* channels of source and destination in a group */
+    bool spread; /* groups of few channels lie side by side in a vector: `groups` is 1, columns are of all groups */
     bool transposed;                    /* grad_input: weights are read [out][tap][in] with `in` the columns */
     int phase_count;
     cpu_conv2d_phase *phases;

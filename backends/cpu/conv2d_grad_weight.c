@@ -25,7 +25,8 @@ typedef struct plan {
     int64_t width, panels;    /* of row_length */
     int64_t chunks;
     int64_t bias_chunks;
-    size_t scratch_bytes;     /* for each thread */
+    size_t scratch_bytes;     /* for each thread: a block, pointers to its rows and to the next one's */
+    float zeros[];            /* a row of a panel */
 } plan;
 
 typedef struct job {
@@ -81,6 +82,44 @@ static void gather(const plan *p, const float *x, int64_t first, int64_t count, 
     }
 }
 
+/* Panel q (of all groups) at pixels from `at` on. */
+typedef struct piece {
+    int64_t at, count;
+    int64_t group, column, columns;
+    bool whole; /* its columns are of one tap: it is rows of x, or zeros */
+} piece;
+
+static piece piece_of(const plan *p, int64_t q, int64_t at, int64_t end) {
+    piece b = {.at = at, .group = q / p->panels, .column = q % p->panels * p->width};
+    b.count = end - at < BLOCK ? end - at : BLOCK;
+    b.columns = p->row_length - b.column < p->width ? p->row_length - b.column : p->width;
+    b.whole = b.column % p->shape.group_channels + b.columns <= p->shape.group_channels;
+    return b;
+}
+
+/* Where a whole piece's rows are. */
+static void point(const plan *p, const float *x, const piece *b, const float **rows) {
+    const cpu_conv2d_shape *s = &p->shape;
+    const int64_t tap = b->column / s->group_channels;
+    const int64_t offset_y = tap / s->kernel[1] * s->dilation[0] - s->pad[0];
+    const int64_t offset_x = tap % s->kernel[1] * s->dilation[1] - s->pad[1];
+    const float *channel = x + b->group * s->group_channels + b->column % s->group_channels;
+    int64_t out_x = b->at % s->out_width, out_y = b->at / s->out_width % s->out_height;
+    int64_t n = b->at / s->out_width / s->out_height;
+    for (int64_t i = 0; i < b->count; i++) {
+        int64_t from_y = out_y * s->stride[0] + offset_y, from_x = out_x * s->stride[1] + offset_x;
+        bool inside = (uint64_t)from_y < (uint64_t)s->height && (uint64_t)from_x < (uint64_t)s->width;
+        rows[i] = inside ? channel + ((n * s->height + from_y) * s->width + from_x) * s->channels : p->zeros;
+        if (++out_x == s->out_width) {
+            out_x = 0;
+            if (++out_y == s->out_height) {
+                out_y = 0;
+                n++;
+            }
+        }
+    }
+}
+
 /* Rows row .. row_end - 1 (outputs of a group) by panels panel .. panel_end - 1 (of all groups) over one chunk. */
 static void chunk_part(const job *j, int64_t chunk, int64_t row, int64_t row_end, int64_t panel, int64_t panel_end,
                        float *block) {
@@ -89,29 +128,47 @@ static void chunk_part(const job *j, int64_t chunk, int64_t row, int64_t row_end
     const cpu_kernels *kernels = j->kernel->device->kernels;
     const float *x = j->kernel->ptr[X], *dy = j->kernel->ptr[DY];
     float *dw = j->partial + chunk * s->out_channels * p->row_length;
-    int64_t first = p->pixels * chunk / p->chunks, end = p->pixels * (chunk + 1) / p->chunks;
-    for (int64_t at = first; at < end; at += BLOCK) {
-        int64_t count = end - at < BLOCK ? end - at : BLOCK;
-        for (int64_t q = panel; q < panel_end; q++) {
-            int64_t group = q / p->panels, column = q % p->panels * p->width;
-            int64_t columns = p->row_length - column < p->width ? p->row_length - column : p->width;
-            int64_t width = cpu_round_up(columns, kernels->lanes);
-            int64_t output = group * s->group_outputs + row;
-            gather(p, x, at, count, group, column, columns, width, block);
-            cpu_gemm_outer outer = {
-                .a = dy + at * s->out_channels + output,
-                .a_step = s->out_channels,
-                .b = block,
-                .b_step = width,
-                .count = count,
-                .y = dw + output * p->row_length + column,
-                .y_step = p->row_length,
-                .rows = row_end - row,
-                .columns = (int)columns,
-                .add = at > first,
-            };
-            kernels->gemm_outer(&outer);
+    const float **rows = (const float **)(block + BLOCK * p->width), **soon = rows + BLOCK;
+    const int64_t first = p->pixels * chunk / p->chunks, end = p->pixels * (chunk + 1) / p->chunks;
+    piece b = piece_of(p, panel, first, end);
+    if (b.whole)
+        point(p, x, &b, rows);
+    for (int64_t q = panel, at = first; at < end;) {
+        const int64_t width = cpu_round_up(b.columns, kernels->lanes), output = b.group * s->group_outputs + row;
+        const bool last = q + 1 == panel_end;
+        if (b.whole)
+            kernels->gemm_gather(rows, b.count, (int)b.columns, block);
+        else
+            gather(p, x, at, b.count, b.group, b.column, b.columns, width, block);
+        cpu_gemm_outer outer = {
+            .a = dy + at * s->out_channels + output,
+            .a_step = s->out_channels,
+            .b = block,
+            .b_step = width,
+            .count = b.count,
+            .y = dw + output * p->row_length + b.column,
+            .y_step = p->row_length,
+            .rows = row_end - row,
+            .columns = (int)b.columns,
+            .add = at > first,
+        };
+        outer.a_soon = outer.a + (last ? BLOCK * s->out_channels : 0);
+        at += last ? BLOCK : 0;
+        q = last ? panel : q + 1;
+        int64_t listed = 0;
+        if (at < end)
+            b = piece_of(p, q, at, end);
+        if (at < end && b.whole) {
+            point(p, x, &b, soon);
+            listed = b.count;
         }
+        for (; listed < outer.count; listed++)
+            soon[listed] = block;
+        outer.b_soon = soon;
+        kernels->gemm_outer(&outer);
+        const float **other = rows;
+        rows = soon;
+        soon = other;
     }
 }
 
@@ -208,21 +265,23 @@ static tl_status prepare(cpu_kernel *kernel) {
         status = tl__cpu_conv2d_shape(kernel, X, DW, DY, &s);
     if (status != TL_OK)
         return status;
-    plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p));
+    const int64_t panel_width = device->kernels->gemm_width();
+    plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)panel_width * sizeof(float));
     if (!p)
         return TL_ERROR_MEMORY;
+    memset(p->zeros, 0, (size_t)panel_width * sizeof(float));
     *p = (plan){.shape = s, .pixels = s.images * s.out_height * s.out_width, .chunks = 1};
     p->row_length = s.kernel[0] * s.kernel[1] * s.group_channels;
     p->unit_taps = s.groups == 1 && s.dilation[1] == 1 ? s.kernel[1] : 1;
     p->unit = p->unit_taps * s.group_channels;
-    p->width = device->kernels->gemm_width();
+    p->width = panel_width;
     p->panels = (p->row_length + p->width - 1) / p->width;
     if (cpu_present(kernel, DW)) {
         int64_t tiles = (s.group_outputs + TILE - 1) / TILE * p->panels * s.groups, most = p->pixels / CHUNK_PIXELS;
         p->chunks = (ENOUGH_TILES + tiles - 1) / tiles;
         if (p->chunks > most)
             p->chunks = most < 1 ? 1 : most;
-        p->scratch_bytes = (size_t)(BLOCK * p->width) * sizeof(float);
+        p->scratch_bytes = (size_t)(BLOCK * p->width) * sizeof(float) + 2 * BLOCK * sizeof(float *);
     }
     if (cpu_present(kernel, DBIAS))
         p->bias_chunks = p->pixels < 16 * BIAS_CHUNKS ? (p->pixels + 15) / 16 : BIAS_CHUNKS;

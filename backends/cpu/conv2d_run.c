@@ -128,8 +128,18 @@ static void point_patches(const job *j, int64_t first, int count, const float **
     }
 }
 
+/* The same for the group after one of `before` rows, which is as long or shorter: it is then filled up. */
+static void point_soon(const job *j, int64_t first, int count, int before, const float **rows) {
+    const int64_t pieces = j->phase->taps[0] * j->phase->taps[1] / j->walk->merged;
+    point(j, first, count, rows);
+    for (int64_t t = 0; t < pieces; t++)
+        for (int i = count; i < before; i++)
+            rows[t * GROUP + i] = rows[t * GROUP + count - 1];
+}
+
 /* One group of rows times panels p .. end - 1. */
-static void multiply(const job *j, const float *const *rows, const int64_t *at, int count, int64_t p, int64_t end) {
+static void multiply(const job *j, const float *const *rows, const int64_t *at, int count, const float *const *soon,
+                     int64_t p, int64_t end) {
     const cpu_conv2d_walk *walk = j->walk;
     const cpu_conv2d_phase *phase = j->phase;
     const cpu_conv2d_operands *o = j->operands;
@@ -143,18 +153,27 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
         .count = count,
         .relu = o->relu,
         .stream = j->stream,
+        /* What the piece nearest to the end of the image reads has not been read before. */
+        .soon = soon && taps > 0 ? soon + (walk->transposed ? 0 : (taps / walk->merged - 1) * GROUP) : rows,
     };
+    const int64_t first = p, each = soon && taps > 0 ? (walk->pieces_depth + end - p - 1) / (end - p) : 0;
     for (; p < end; p++) {
         int64_t group = p / walk->panels, column = p % walk->panels * walk->width;
         int64_t to = group * walk->columns + column;
         panel.columns = (int)(walk->columns - column < walk->width ? walk->columns - column : walk->width);
-        panel.offset = group * walk->depth;
+        panel.offset = walk->spread ? column : group * walk->depth;
         panel.b = j->packed + phase->weights + (group * walk->padded + column) * taps * walk->depth;
         panel.y = o->to + to;
         panel.bias = o->bias ? o->bias + to : NULL;
         panel.residual = o->residual ? o->residual + to : NULL;
         panel.mask = o->mask ? o->mask + to : NULL;
-        kernels->gemm_panel(&panel);
+        panel.soon_first = (p - first) * each;
+        panel.soon_end = panel.soon_first + each;
+        panel.ahead = p + 1 < end ? walk->width : count * walk->to_channels - (end - first - 1) * walk->width;
+        if (walk->spread)
+            kernels->gemm_spread(&panel);
+        else
+            kernels->gemm_panel(&panel);
     }
 }
 
@@ -164,9 +183,9 @@ static void body(void *user, int64_t first_part, int64_t last_part, int thread) 
     const cpu_conv2d_walk *walk = j->walk;
     char *scratch = j->scratch + (size_t)thread * walk->scratch_bytes;
     const int64_t pieces = walk->shape.kernel[0] * walk->shape.kernel[1] / walk->merged;
-    const float **rows = (const float **)scratch;
-    int64_t *at = (int64_t *)(scratch + (size_t)(GROUP * pieces) * sizeof(float *));
-    float *patch = (float *)(scratch + cpu_round_up(GROUP * (pieces * (int64_t)sizeof(float *) +
+    const float **buffer = (const float **)scratch, **rows = buffer;
+    int64_t *at = (int64_t *)(scratch + 2 * (size_t)(GROUP * pieces) * sizeof(float *));
+    float *patch = (float *)(scratch + cpu_round_up(GROUP * (2 * pieces * (int64_t)sizeof(float *) +
                                                              (int64_t)sizeof(int64_t)), CPU_ALIGNMENT));
     const int64_t tiles = (j->rows + TILE - 1) / TILE;
     for (int64_t part = first_part; part < last_part; part++) {
@@ -174,15 +193,24 @@ static void body(void *user, int64_t first_part, int64_t last_part, int thread) 
         int64_t row = tiles * r / j->row_parts * TILE, end = tiles * (r + 1) / j->row_parts * TILE;
         if (end > j->rows)
             end = j->rows;
-        for (int64_t left = (end - row + GROUP - 1) / GROUP; left > 0; left--) {
+        int64_t left = (end - row + GROUP - 1) / GROUP;
+        const int64_t panel = j->panels * c / j->panel_parts, panel_end = j->panels * (c + 1) / j->panel_parts;
+        if (left > 0 && !walk->patches)
+            point(j, row, (int)((end - row + left - 1) / left), rows);
+        for (; left > 0; left--) {
             int count = (int)((end - row + left - 1) / left);
             locate(j, row, count, at);
+            const float **soon = NULL;
             if (walk->patches)
                 point_patches(j, row, count, rows, patch);
-            else
-                point(j, row, count, rows);
-            multiply(j, rows, at, count, j->panels * c / j->panel_parts, j->panels * (c + 1) / j->panel_parts);
+            else if (left > 1) {
+                soon = rows == buffer ? buffer + GROUP * pieces : buffer;
+                point_soon(j, row + count, (int)((end - row - count + left - 2) / (left - 1)), count, soon);
+            }
+            multiply(j, rows, at, count, soon, panel, panel_end);
             row += count;
+            if (soon)
+                rows = soon;
         }
     }
 }
@@ -195,7 +223,7 @@ static void run_phase(job *j) {
     if (taps == 0 && j->operands->to == j->operands->residual && !j->operands->mask)
         return; /* nothing is added to what is there */
     j->rows = walk->shape.images * phase->count[0] * phase->count[1];
-    j->panels = walk->shape.groups * walk->panels;
+    j->panels = walk->groups * walk->panels;
     double work = (double)j->rows * (double)(taps * walk->depth + 1) * (double)walk->to_channels;
     int64_t parts = work / MULTIPLY_ADDS_PER_THREAD < device->threads ? 1 + (int64_t)(work / MULTIPLY_ADDS_PER_THREAD)
                                                                       : device->threads;

@@ -84,7 +84,7 @@ static void list_phases(cpu_conv2d_walk *walk, int64_t *memory) {
                 list_taps(walk, d, e[d], phase->offset[d], phase->index[d], &phase->taps[d]);
             }
             phase->weights = weights;
-            weights += phase->taps[0] * phase->taps[1] * walk->depth * s->groups * walk->padded;
+            weights += phase->taps[0] * phase->taps[1] * walk->depth * walk->groups * walk->padded;
         }
     walk->packed_bytes = (size_t)weights * sizeof(float);
 }
@@ -120,14 +120,21 @@ static void plan(const cpu_kernel *kernel, const cpu_conv2d_shape *s, bool trans
     walk->to_channels = transposed ? s->channels : s->out_channels;
     walk->depth = walk->from_channels / s->groups;
     walk->columns = walk->to_channels / s->groups;
+    walk->groups = s->groups;
     walk->width = kernels->gemm_width();
+    walk->spread = s->groups > 1 && walk->depth == walk->columns && kernels->lanes % walk->depth == 0;
+    if (walk->spread) {
+        walk->groups = 1;
+        walk->columns = walk->to_channels;
+        walk->width = kernels->lanes;
+    }
     walk->panels = (walk->columns + walk->width - 1) / walk->width;
     walk->padded = cpu_round_up(walk->columns, kernels->lanes);
     merge_taps(walk);
     int64_t pieces = s->kernel[0] * s->kernel[1] / walk->merged;
     int64_t reach = s->kernel[1] > s->stride[1] ? s->kernel[1] : s->stride[1];
     int64_t patch = walk->patches ? s->kernel[0] * reach * s->channels : 0;
-    walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (pieces * (int64_t)sizeof(float *) +
+    walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (2 * pieces * (int64_t)sizeof(float *) +
                                                                  (int64_t)sizeof(int64_t)), CPU_ALIGNMENT) +
                           (size_t)cpu_round_up(CPU_GEMM_GROUP * patch * (int64_t)sizeof(float), CPU_ALIGNMENT);
 }
@@ -159,7 +166,7 @@ tl_status tl__cpu_conv2d_walk_create(cpu_kernel *kernel, const cpu_conv2d_shape 
     /* One piece of memory: the walk, its phases, their lists, the zeros. */
     int64_t phases = residues(&head, 0) * residues(&head, 1);
     int64_t lists = 2 * (residues(&head, 0) * shape->kernel[0] + residues(&head, 1) * shape->kernel[1]);
-    int64_t zeros = head.merged > 1 ? head.pieces_depth : head.from_channels;
+    int64_t zeros = cpu_round_up(head.merged > 1 ? head.pieces_depth : head.from_channels, device->kernels->lanes);
     size_t at_phases = (size_t)cpu_round_up(sizeof(head), CPU_ALIGNMENT);
     size_t at_lists = at_phases + (size_t)phases * sizeof(cpu_conv2d_phase);
     size_t at_zeros = (size_t)cpu_round_up((int64_t)at_lists + lists * (int64_t)sizeof(int64_t), CPU_ALIGNMENT);

@@ -8,28 +8,9 @@ int CPU_NAME(gemm_width)(void) {
     return WIDTH * VL;
 }
 
-/* The last vector of a tile, of which only `valid` columns exist. */
-static __attribute__((noinline)) void finish_partly(const cpu_gemm_panel *p, int row, int height, int column,
-                                                    const float sums[][VL]) {
-    int valid = p->columns - column;
-    for (int i = 0; i < height; i++) {
-        int64_t at = p->at[row + i] + column;
-        for (int l = 0; l < valid; l++) {
-            float x = sums[i][l];
-            if (p->bias)
-                x += p->bias[column + l];
-            if (p->residual)
-                x += p->residual[at + l];
-            if (p->relu)
-                x = x < 0 ? 0 : x;
-            if (p->mask)
-                x = p->mask[at + l] > 0 ? x : 0;
-            p->y[at + l] = x;
-        }
-    }
-}
-
-/* Rows row .. row + height - 1 of the panel. Inlined with constants for height and width. */
+/* Before every LINE steps of k, a line of each row is fetched of what will be needed soon: a few at a time hold up
+ * neither the arithmetic nor each other.
+ * Rows row .. row + height - 1 of the panel. Inlined with constants for height and width. */
 static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, int row, const int height,
                                                        const int width) {
     vf sum[TALLEST][WIDTH];
@@ -39,18 +20,37 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
     const float *b = p->b;
     const float *const *rows = p->rows + row;
     const int64_t depth = p->depth, offset = p->offset;
+    const float *const *soon = p->soon + row;
+    const int64_t *at = p->at + row;
+    const int64_t ahead = p->ahead ? p->columns : 0;
+    int64_t flat = 0;
     for (int64_t t = p->taps; t > 0; t--, rows += CPU_GEMM_GROUP) {
         const float *a[TALLEST];
         UNROLL for (int i = 0; i < height; i++)
             a[i] = rows[i] + offset;
-        for (int64_t k = 0; k < depth; k++, b += width * VL) {
-            vf w[WIDTH];
-            UNROLL for (int j = 0; j < width; j++)
-                w[j] = v_load(b + j * VL);
-            UNROLL for (int i = 0; i < height; i++) {
-                vf x = v_set(a[i][k]);
+        for (int64_t k = 0; k < depth;) {
+            const int64_t end = depth - k < LINE ? depth : k + LINE;
+            if (flat >= p->soon_first && flat < p->soon_end)
+                UNROLL for (int i = 0; i < height; i++)
+                    __builtin_prefetch(soon[i] + flat, 0, 2);
+            if (flat < ahead) {
+                if (p->residual)
+                    UNROLL for (int i = 0; i < height; i++)
+                        __builtin_prefetch(p->residual + at[i] + p->ahead + flat, 0, 2);
+                if (p->mask)
+                    UNROLL for (int i = 0; i < height; i++)
+                        __builtin_prefetch(p->mask + at[i] + p->ahead + flat, 0, 2);
+            }
+            flat += end - k;
+            for (; k < end; k++, b += width * VL) {
+                vf w[WIDTH];
                 UNROLL for (int j = 0; j < width; j++)
-                    sum[i][j] += w[j] * x;
+                    w[j] = v_load(b + j * VL);
+                UNROLL for (int i = 0; i < height; i++) {
+                    vf x = v_set(a[i][k]);
+                    UNROLL for (int j = 0; j < width; j++)
+                        sum[i][j] += w[j] * x;
+                }
             }
         }
     }
@@ -60,9 +60,8 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
         float last[TALLEST][VL];
         UNROLL for (int i = 0; i < height; i++)
             v_store(last[i], sum[i][width - 1]);
-        finish_partly(p, row, height, (width - 1) * VL, last);
+        gemm_finish_partly(p, row, height, (width - 1) * VL, last);
     }
-    const int64_t *at = p->at + row;
     if (p->bias) {
         UNROLL for (int j = 0; j < width; j++) {
             if (j == width - 1 && !whole)

@@ -28,6 +28,10 @@ typedef struct cpu_gemm_panel {
     int columns;          /* 1 .. gemm_width() */
     int relu;
     int stream;           /* store past the caches; y and all of `at` are then aligned to vectors */
+    /* What will be needed soon, to be fetched meanwhile: floats soon_first .. soon_end - 1 of soon[i] for each row, and
+     * residual and mask at `ahead` floats from where they are used now (0: not). */
+    const float *const *soon;
+    int64_t soon_first, soon_end, ahead;
 } cpu_gemm_panel;
 
 /* y[i][j] = sum over p of a[p][i] * b[p][j], or += that sum: what weights get from many pixels. */
@@ -40,11 +44,21 @@ typedef struct cpu_gemm_outer {
     int64_t rows;       /* i */
     int columns;        /* j, 1 .. gemm_width() */
     int add;
+    /* What will be needed soon, to be fetched meanwhile: a_soon[p * a_step + i], and rows of `columns` floats at
+     * b_soon[p]. Neither may be NULL; what is in use already costs nothing. */
+    const float *a_soon;
+    const float *const *b_soon;
 } cpu_gemm_outer;
 
+/* gemm_spread: as gemm_panel, for a group of `depth` channels in and out, a power of two that divides the lanes of a
+ * vector. Column o is a sum over its own group's channels only: piece t of a row begins at the panel's first column in
+ * the source, and b is [taps][depth][lanes]. The pieces are read in whole vectors.
+ * gemm_gather: to[p][...] = `columns` floats at rows[p], then zeros up to whole vectors. */
 #define CPU_GEMM_LIST(X)                                   \
     X(int, gemm_width, (void))                             \
     X(void, gemm_panel, (const cpu_gemm_panel *panel))     \
-    X(void, gemm_outer, (const cpu_gemm_outer *outer))
+    X(void, gemm_spread, (const cpu_gemm_panel *panel))    \
+    X(void, gemm_outer, (const cpu_gemm_outer *outer))     \
+    X(void, gemm_gather, (const float *const *rows, int64_t count, int columns, float *to))
 
 #endif

@@ -17,7 +17,13 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_outer *o, 
         UNROLL for (int j = 0; j < width; j++)
             sum[i][j] = (vf){0};
     const float *a = o->a + row, *b = o->b;
-    for (int64_t p = o->count; p > 0; p--, a += o->a_step, b += o->b_step) {
+    const ptrdiff_t a_soon = o->a_soon - o->a;
+    const ptrdiff_t b_soon = row / TALLEST % WIDTH * LINE;
+    const int64_t count = o->count, a_step = o->a_step, b_step = o->b_step;
+    const float *const *soon = o->b_soon;
+    for (int64_t p = 0; p < count; p++, a += a_step, b += b_step) {
+        __builtin_prefetch(a + a_soon, 0, 2);
+        __builtin_prefetch(soon[p] + b_soon, 0, 2);
         vf w[WIDTH];
         UNROLL for (int j = 0; j < width; j++)
             w[j] = v_load(b + j * VL);
@@ -61,5 +67,20 @@ void CPU_NAME(gemm_outer)(const cpu_gemm_outer *outer) {
         int64_t height = (outer->rows - row + left - 1) / left;
         tiles[width - 1][height - 1](outer, row);
         row += height;
+    }
+}
+
+void CPU_NAME(gemm_gather)(const float *const *rows, int64_t count, int columns, float *to) {
+    int whole = columns / VL * VL;
+    for (int64_t p = 0; p < count; p++) {
+        const float *from = rows[p];
+        for (int j = 0; j < whole; j += VL, to += VL)
+            v_store(to, v_load(from + j));
+        if (whole < columns) {
+            v_store(to, (vf){0});
+            for (int j = whole; j < columns; j++)
+                to[j - whole] = from[j];
+            to += VL;
+        }
     }
 }

@@ -33,6 +33,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/channels.c \
 	%reldir%/gemm.c \
 	%reldir%/gemm_outer.c \
+	%reldir%/gemm_spread.c \
 	%reldir%/pool.c \
 	%reldir%/special.c
 

@@ -29,8 +29,9 @@ static inline vf v_load(const float *p) {
 static inline void v_store(float *p, vf x) {
     *(vf_memory *)p = x;
 }
+/* Minus, since x + 0 is not x where that is -0: the addition would stay. */
 static inline vf v_set(float x) {
-    return (vf){0} + x;
+    return x - (vf){0};
 }
 /* a where the mask is -1, 0 where it is 0. */
 static inline vf v_keep(vi mask, vf a) {

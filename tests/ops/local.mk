@@ -12,6 +12,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/batchnorm \
 	%reldir%/batchnorm_grad \
 	%reldir%/conv2d \
+	%reldir%/conv2d_batch \
 	%reldir%/conv2d_grad_input \
 	%reldir%/conv2d_grad_weight \
 	%reldir%/cpu_device \
@@ -33,6 +34,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_batchnorm_grad_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_batch_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_batch_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_grad_input_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_grad_input_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_grad_weight_CFLAGS = $(TL_TEST_CFLAGS)
