@@ -136,7 +136,7 @@ static void point_soon(const job *j, int64_t first, int count, int before, const
             rows[t * GROUP + i] = rows[t * GROUP + count - 1];
 }
 
-/* A panel in parts of k that stay in the cache, since every tile of rows goes over them. */
+/* A panel in parts of k. */
 static void multiply_parts(const cpu_kernels *kernels, cpu_gemm_panel *panel, int64_t part) {
     const int64_t width = cpu_round_up(panel->columns, kernels->lanes), taps = panel->taps, depth = panel->depth;
     const int64_t offset = panel->offset, soon_end = panel->soon_end;

@@ -12,6 +12,11 @@ static tl_status misfit(const cpu_kernel *kernel) {
     return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of a convolution do not fit each other");
 }
 
+/* Long sums are made of parts of so many products, each summed for itself: the rounding errors of a sum grow with the
+ * length of its parts and the number of them, not with their product, and a part of the weights stays in the cache.
+ * The same on every machine, so that results are. */
+enum { PART = 384 };
+
 /* A kernel over the whole image is a matrix: what a linear layer on a map of features is. */
 static void flatten(cpu_conv2d_shape *s) {
     const int64_t size[2] = {s->height, s->width};
@@ -144,7 +149,7 @@ static void plan(const cpu_kernel *kernel, const cpu_conv2d_shape *s, bool trans
     int64_t pieces = s->kernel[0] * s->kernel[1] / walk->merged;
     int64_t reach = s->kernel[1] > s->stride[1] ? s->kernel[1] : s->stride[1];
     walk->patch = cpu_round_up(walk->patches ? CPU_GEMM_GROUP * s->kernel[0] * reach * s->channels : 0, CPU_ALIGNMENT);
-    walk->part = (int64_t)kernel->device->l2 / 3 / (walk->width * (int64_t)sizeof(float));
+    walk->part = PART;
     walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (2 * pieces * (int64_t)sizeof(float *) +
                                                                  (int64_t)sizeof(int64_t)), CPU_ALIGNMENT) +
                           (size_t)(walk->patch + CPU_GEMM_GROUP * walk->width) * sizeof(float);

@@ -279,7 +279,7 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
         status = tl__cpu_conv2d_shape(kernel, X, W, Y, &s);
     if (status != TL_OK)
         return status;
-    if (!suits(kernel, &s))
+    if (!device->winograd || !suits(kernel, &s))
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d: not a form for Winograd's algorithm");
     plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s.channels * sizeof(float));
     if (!p)

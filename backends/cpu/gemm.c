@@ -17,7 +17,7 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
     float *sums = p->sums + (int64_t)row * width * VL;
     UNROLL for (int i = 0; i < height; i++)
         UNROLL for (int j = 0; j < width; j++)
-            sum[i][j] = p->resume ? v_load(sums + (i * width + j) * VL) : (vf){0};
+            sum[i][j] = (vf){0};
     const float *b = p->b;
     const float *const *rows = p->rows + row;
     const int64_t depth = p->depth, offset = p->offset;
@@ -56,6 +56,10 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
         }
     }
 
+    if (p->resume)
+        UNROLL for (int i = 0; i < height; i++)
+            UNROLL for (int j = 0; j < width; j++)
+                sum[i][j] += v_load(sums + (i * width + j) * VL);
     if (p->suspend) {
         UNROLL for (int i = 0; i < height; i++)
             UNROLL for (int j = 0; j < width; j++)

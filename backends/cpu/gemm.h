@@ -28,8 +28,8 @@ typedef struct cpu_gemm_panel {
     int columns;          /* 1 .. gemm_width() */
     int relu;
     int stream;           /* store past the caches; y and all of `at` are then aligned to vectors */
-    /* A product may come in several calls, each with a part of k: all but the first begin with `sums`, all but the last
-     * leave them there: [count][columns, rounded up to whole vectors]. */
+    /* A product may come in several calls, each with a part of k: all but the first add `sums` to theirs, all but the
+     * last leave theirs there: [count][columns, rounded up to whole vectors]. */
     float *sums;
     int resume, suspend;
     /* What will be needed soon, to be fetched meanwhile: floats soon_first .. soon_end - 1 of soon[i] for each row, and
