@@ -249,12 +249,13 @@ void cli_guess_network(tl_context *context, const tl_weights *weights, cli_guess
         read_head(weights, guess);
     else if (strcmp(tl_weights_format(weights), "onnx") || !guess_by_shapes(weights, guess))
         guess->arch = NULL;
-    if (!guess->arch || check(context, weights, guess, named, why, size))
+    if (!guess->arch)
         return;
-    if (!named && !strcmp(guess->arch, "wide_resnet50_2")) {
+    guess->fits = check(context, weights, guess, named, why, size);
+    if (!guess->fits && !named && !strcmp(guess->arch, "wide_resnet50_2")) {
         guess->arch = "resnext50_32x4d";
-        if (check(context, weights, guess, named, why, size))
-            return;
+        guess->fits = check(context, weights, guess, named, why, size);
     }
-    guess->arch = NULL;
+    if (guess->fits)
+        why[0] = 0;
 }
