@@ -11,9 +11,9 @@ mkdir -p "$1"
 build=$(cd "$1" && pwd)
 root=$build/root
 triple=aarch64-linux-gnu
-packages="libc6-dev libpng-dev libjpeg62-turbo-dev libinih-dev libjansson-dev libzip-dev libxxhash-dev libcmocka-dev"
+packages="libc6-dev libgomp1 libpng-dev libjpeg62-turbo-dev libinih-dev libjansson-dev libzip-dev libxxhash-dev libcmocka-dev"
 
-if [ ! -f "$root/complete" ]; then
+if [ "$(cat "$root/complete" 2>/dev/null)" != "$packages" ]; then
     state=$build/apt
     rm -rf "$state" "$root"
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$root"
@@ -27,7 +27,7 @@ if [ ! -f "$root/complete" ]; then
         dpkg-deb -x "$package" "$root"
     done
     rm -rf "$state"
-    : >"$root/complete"
+    echo "$packages" >"$root/complete"
 fi
 
 export PKG_CONFIG_LIBDIR="$root/usr/lib/$triple/pkgconfig:$root/usr/share/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"

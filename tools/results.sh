@@ -18,32 +18,27 @@ note_skipped() { # TEXT
 }
 
 # count_results NAME DIR: adds up the cases of the .trs files that make check left in DIR, and names those that failed
-# or were skipped. A program that died or said less than it had planned is a failed case of its own. That nothing
-# ran at all is a failure.
+# or were skipped, for which their .log has the words. A program that died or said less than it had planned is a
+# failed case of its own. That nothing ran at all is a failure.
 count_results() {
-    results=$(find "$2" -name '*.trs' | LC_ALL=C sort)
-    [ -n "$results" ] || { tail -30 "$2.log"; note_failed "$1: no test was run"; return; }
-    counted=$(printf '%s\n' "$results" | while IFS= read -r file; do
-        program=${file#"$2"/}
-        sed -n "s|^:test-result: |${program%.trs} |p" "$file"
-    done)
-    count=$(printf '%s\n' "$counted" | grep -cE '^[^ ]+ (PASS|XFAIL)')
+    count=0
+    find "$2" -name '*.trs' | LC_ALL=C sort >"$2.trs"
+    [ -s "$2.trs" ] || { tail -30 "$2.log"; note_failed "$1: no test was run"; return; }
+    while IFS= read -r file; do
+        log=${file%.trs}.log
+        count=$((count + $(grep -cE '^:test-result: (PASS|XFAIL)' "$file")))
+        bad=$(grep -cE '^:test-result: (FAIL|ERROR|XPASS)' "$file")
+        skips=$skips$(sed -n "s/^SKIP: /$1: /p" "$log" && echo .)
+        skips=${skips%.}
+        [ "$bad" -gt 0 ] || continue
+        failed=$((failed + bad))
+        failures=$failures$(sed -nE "s/^(FAIL|ERROR|XPASS): /$1: /p" "$log" && echo .)
+        failures=${failures%.}
+        printf -- '-- %s\n' "$log"
+        grep -vE '^(ok|PASS:)' "$log" | tail -40
+    done <"$2.trs"
+    rm -f "$2.trs"
     note_passed "$count"
-    # Results are "PROGRAM SKIP NUMBER - CASE" and the like.
-    while read -r program result text; do
-        case $result in
-            SKIP) note_skipped "$1: $program: $text" ;;
-            FAIL | ERROR | XPASS)
-                note_failed "$1: $program: $text"
-                ;;
-        esac
-    done <<END
-$counted
-END
-    for program in $(printf '%s\n' "$counted" | awk '$2 == "FAIL" || $2 == "ERROR" { print $1 }' | uniq); do
-        printf -- '-- the end of %s.log\n' "$program"
-        tail -25 "$2/$program.log"
-    done
     say "$1: $count passed"
 }
 

@@ -14,9 +14,10 @@ int CPU_NAME(gemm_width)(void) {
 static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, int row, const int height,
                                                        const int width) {
     vf sum[TALLEST][WIDTH];
+    float *sums = p->sums + (int64_t)row * width * VL;
     UNROLL for (int i = 0; i < height; i++)
         UNROLL for (int j = 0; j < width; j++)
-            sum[i][j] = (vf){0};
+            sum[i][j] = p->resume ? v_load(sums + (i * width + j) * VL) : (vf){0};
     const float *b = p->b;
     const float *const *rows = p->rows + row;
     const int64_t depth = p->depth, offset = p->offset;
@@ -55,6 +56,12 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
         }
     }
 
+    if (p->suspend) {
+        UNROLL for (int i = 0; i < height; i++)
+            UNROLL for (int j = 0; j < width; j++)
+                v_store(sums + (i * width + j) * VL, sum[i][j]);
+        return;
+    }
     const int whole = p->columns >= width * VL;
     if (!whole) {
         float last[TALLEST][VL];

@@ -110,10 +110,6 @@ static const struct {
 
 static void layouts(void **state) {
     (void)state;
-    if (sizeof(void *) != 8) {
-        print_message("pointers have %zu bytes here\n", sizeof(void *));
-        skip();
-    }
     int wrong = 0;
     for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++)
         if (layout[i].is != layout[i].was) {
@@ -165,6 +161,10 @@ static void statuses(void **state) {
 }
 
 int main(void) {
+    if (sizeof(void *) != 8) {
+        puts("1..0 # SKIP pointers have not 64 bits here");
+        return 0;
+    }
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(layouts),
         cmocka_unit_test(numbers),

@@ -10,7 +10,8 @@ libtl_test_plugin_la_CFLAGS = $(TL_TEST_CFLAGS)
 
 TL_PLUGIN_TESTS = %reldir%/abi %reldir%/registry %reldir%/device
 check_PROGRAMS += $(TL_PLUGIN_TESTS)
-TESTS += $(TL_PLUGIN_TESTS)
+TESTS += $(TL_PLUGIN_TESTS) %reldir%/setuid.sh
+EXTRA_DIST += %reldir%/setuid.sh
 
 %canon_reldir%_registry_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_registry_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)

@@ -123,32 +123,6 @@ static void cpu_loads_no_plugin(void **state) {
     unwatch(w);
 }
 
-static void setuid_programs(void **state) {
-    (void)state;
-    char path[600], line[256], seen[1024] = "";
-    if (geteuid() != 0) {
-        print_message("only root can make a setuid program of another user\n");
-        skip();
-    }
-    folder_add(folder, "fake");
-    folder_copy(folder, "list", "/proc/self/exe");
-    snprintf(path, sizeof path, "%s/list", folder);
-    assert_int_equal(chown(path, 1, 1), 0);
-    assert_int_equal(chmod(path, 04755), 0);
-    environment_set("TL_BACKEND_PATH", folder);
-    snprintf(path, sizeof path, "'%s/list' list", folder);
-    FILE *pipe = popen(path, "r");
-    assert_non_null(pipe);
-    while (fgets(line, sizeof line, pipe))
-        strncat(seen, line, sizeof seen - strlen(seen) - 1);
-    pclose(pipe);
-    if (!strstr(seen, "secure")) {
-        print_message("this file system honours no setuid bit\n");
-        skip();
-    }
-    assert_string_equal(seen, "secure\ncpu\n");
-}
-
 /* ---- what is refused ---- */
 
 static void refused(const char *file, const char *reason) {
@@ -393,6 +367,7 @@ static bool print_name(void *user, const tl_device_info *info) {
     return true;
 }
 
+/* What setuid.sh runs. */
 static int list(void) {
     tl_context *context;
     if (getauxval(AT_SECURE))
@@ -417,7 +392,6 @@ int main(int argc, char **argv) {
         CASE(relative_folders),
         CASE(missing_folder),
         CASE(cpu_loads_no_plugin),
-        CASE(setuid_programs),
         CASE(bad_tables),
         CASE(longer_tables),
         CASE(bad_names),
