@@ -147,7 +147,8 @@ static void bad_options(void **state) {
     assert_int_equal(tl_device_open(w->context, "auto", &options, &device), TL_ERROR_ARGUMENT);
     options = (tl_device_options){.size = sizeof options, .isa = "z80"};
     assert_int_equal(tl_device_open(w->context, "cpu", &options, &device), TL_ERROR_ARGUMENT);
-    assert_message(w, "isa = z80");
+    assert_message(w, "cpu: isa = z80");
+    assert_null(strstr(tl_context_message(w->context), "cpu: cpu:"));
     options = (tl_device_options){0};
     assert_int_equal(tl_device_open(w->context, "cpu", &options, &device), TL_ERROR_ARGUMENT);
     assert_null(device);
