@@ -265,6 +265,38 @@ static void predictions_without_memory(void **state) {
     every_failure(predict_job, "memory", TL_ERROR_MEMORY);
 }
 
+/* The context's allocator fails instead, in libtl as in both backends. */
+static void every_allocation(job run, long step) {
+    environment_set("TL_FAKE_REFUSE", "conv2d");
+    for (long n = 1;; n += step) {
+        watched *w = watch(folder);
+        w->fail_at = w->allocations + n;
+        tl_status status = run(w->context);
+        bool reached = w->allocations >= w->fail_at;
+        assert_not_logged(w, "error");
+        if (status != TL_OK) {
+            assert_int_equal(status, TL_ERROR_MEMORY);
+            assert_message(w, "memory");
+        }
+        unwatch(w);
+        if (!reached) {
+            assert_int_equal(status, TL_OK);
+            break;
+        }
+        assert_true(n < 20000);
+    }
+}
+
+static void predictions_out_of_memory(void **state) {
+    (void)state;
+    every_allocation(predict_job, 1);
+}
+
+static void trainings_out_of_memory(void **state) {
+    (void)state;
+    every_allocation(train_job, 3);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
@@ -275,6 +307,8 @@ int main(void) {
         CASE(failing_predictions),
         CASE(failing_trainings),
         CASE(predictions_without_memory),
+        CASE(predictions_out_of_memory),
+        CASE(trainings_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
