@@ -1,4 +1,4 @@
-/* conv2d.c: conv2d by the packed matrix product. */
+/* conv2d.c: conv2d by the packed matrix product; the list of all ways. */
 #include "backends/cpu/conv2d.h"
 
 enum { X, W, BIAS, RESIDUAL, Y };
@@ -28,4 +28,8 @@ static tl_status prepare(cpu_kernel *kernel) {
     return status;
 }
 
-const cpu_implementation tl__cpu_conv2d_implementations[] = {{"gemm", prepare}, {NULL, NULL}};
+const cpu_implementation tl__cpu_conv2d_implementations[] = {
+    {"winograd", tl__cpu_conv2d_winograd_prepare},
+    {"gemm", prepare},
+    {NULL, NULL},
+};

@@ -70,6 +70,8 @@ void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *oper
 /* Writes the packed form (walk->packed_bytes) of weights [O, KH, KW, C / groups]. */
 void tl__cpu_conv2d_pack(const cpu_device *device, const cpu_conv2d_walk *walk, const float *weights, float *packed);
 
+tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel); /* conv2d_winograd.c */
+
 /* How `parts` threads share `rows` tiles by `columns` panels: *row_parts * *column_parts <= parts. */
 void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts);
 

@@ -9,7 +9,9 @@
 
 enum { X, DY, DW, DBIAS };
 
-#define BLOCK 128          /* pixels: a panel of so many stays in the first cache */
+#define BLOCK 128          /* pixels at a time: a panel of so many stays in the first cache */
+#define LARGE_BLOCK 512    /* the same where dw is so large that going over it costs more */
+#define LARGE (8 << 20)    /* bytes of dw */
 #define TILE 6             /* rows of a tile of the output */
 #define ENOUGH_TILES 64    /* so many need no chunks */
 #define CHUNK_PIXELS 2048  /* the least worth a chunk */
@@ -23,9 +25,11 @@ typedef struct plan {
     int64_t unit;             /* floats of a row of dw that lie side by side in x, inside the image: of a tap or of a */
     int64_t unit_taps;        /* whole kernel row */
     int64_t width, panels;    /* of row_length */
+    int64_t block;            /* pixels at a time */
+    bool arrange;             /* dy is put in order for each block, since it would be read from few sets of the cache */
     int64_t chunks;
     int64_t bias_chunks;
-    size_t scratch_bytes;     /* for each thread: a block, pointers to its rows and to the next one's */
+    size_t scratch_bytes;     /* for each thread: a panel of x, pointers to its rows and to the next one's, dy in order */
     float zeros[];            /* a row of a panel */
 } plan;
 
@@ -53,6 +57,10 @@ static inline void gather_unit(const plan *p, const float *x, int64_t n, int64_t
     if ((uint64_t)from_y >= (uint64_t)s->height)
         low = high = end;
     const float *from = x + ((n * s->height + from_y) * s->width + from_x) * s->channels + group * channels;
+    if (low == begin && high == end) {
+        memcpy(to, from + begin, (size_t)length * sizeof(float));
+        return;
+    }
     memset(to, 0, (size_t)(low - begin) * sizeof(float));
     memcpy(to + low - begin, from + low, (size_t)(high - low) * sizeof(float));
     memset(to + high - begin, 0, (size_t)(end - high) * sizeof(float));
@@ -91,7 +99,7 @@ typedef struct piece {
 
 static piece piece_of(const plan *p, int64_t q, int64_t at, int64_t end) {
     piece b = {.at = at, .group = q / p->panels, .column = q % p->panels * p->width};
-    b.count = end - at < BLOCK ? end - at : BLOCK;
+    b.count = end - at < p->block ? end - at : p->block;
     b.columns = p->row_length - b.column < p->width ? p->row_length - b.column : p->width;
     b.whole = b.column % p->shape.group_channels + b.columns <= p->shape.group_channels;
     return b;
@@ -128,7 +136,10 @@ static void chunk_part(const job *j, int64_t chunk, int64_t row, int64_t row_end
     const cpu_kernels *kernels = j->kernel->device->kernels;
     const float *x = j->kernel->ptr[X], *dy = j->kernel->ptr[DY];
     float *dw = j->partial + chunk * s->out_channels * p->row_length;
-    const float **rows = (const float **)(block + BLOCK * p->width), **soon = rows + BLOCK;
+    const float **rows = (const float **)(block + p->block * p->width), **soon = rows + p->block;
+    float *arranged = (float *)(soon + p->block);
+    /* It takes about as long as one panel sixteen wide. */
+    const bool arrange = p->arrange && panel_end - panel >= p->width;
     const int64_t first = p->pixels * chunk / p->chunks, end = p->pixels * (chunk + 1) / p->chunks;
     piece b = piece_of(p, panel, first, end);
     if (b.whole)
@@ -152,8 +163,15 @@ static void chunk_part(const job *j, int64_t chunk, int64_t row, int64_t row_end
             .columns = (int)b.columns,
             .add = at > first,
         };
-        outer.a_soon = outer.a + (last ? BLOCK * s->out_channels : 0);
-        at += last ? BLOCK : 0;
+        if (arrange && q == panel)
+            kernels->gemm_arrange(&outer, arranged);
+        outer.a_soon = last ? outer.a + p->block * s->out_channels : block;
+        outer.a_soon_step = last ? s->out_channels : 0;
+        if (arrange) {
+            outer.a = arranged;
+            outer.a_step = 0;
+        }
+        at += last ? p->block : 0;
         q = last ? panel : q + 1;
         int64_t listed = 0;
         if (at < end)
@@ -281,7 +299,11 @@ static tl_status prepare(cpu_kernel *kernel) {
         p->chunks = (ENOUGH_TILES + tiles - 1) / tiles;
         if (p->chunks > most)
             p->chunks = most < 1 ? 1 : most;
-        p->scratch_bytes = (size_t)(BLOCK * p->width) * sizeof(float) + 2 * BLOCK * sizeof(float *);
+        p->block = tl__cpu_bytes(kernel, DW) > LARGE ? LARGE_BLOCK : BLOCK;
+        /* Lines 4096 bytes apart share a set of the first cache. The order is that of whole panels' tiles. */
+        p->arrange = s.groups == 1 && s.out_channels % 512 == 0 && p->row_length % p->width == 0;
+        p->scratch_bytes = (size_t)(p->block * (p->width + (p->arrange ? s.out_channels : 0))) * sizeof(float) +
+                           2 * (size_t)p->block * sizeof(float *);
     }
     if (cpu_present(kernel, DBIAS))
         p->bias_chunks = p->pixels < 16 * BIAS_CHUNKS ? (p->pixels + 15) / 16 : BIAS_CHUNKS;

@@ -37,20 +37,22 @@ typedef struct cpu_gemm_panel {
 /* y[i][j] = sum over p of a[p][i] * b[p][j], or += that sum: what weights get from many pixels. */
 typedef struct cpu_gemm_outer {
     const float *a, *b; /* a[p * a_step + i], b[p * b_step + j]; b is readable up to whole vectors of j */
-    int64_t a_step, b_step;
+    int64_t a_step, b_step; /* a_step 0: a is as gemm_arrange made it for as many rows and columns */
     int64_t count;      /* of p */
     float *y;           /* y[i * y_step + j] */
     int64_t y_step;
     int64_t rows;       /* i */
     int columns;        /* j, 1 .. gemm_width() */
     int add;
-    /* What will be needed soon, to be fetched meanwhile: a_soon[p * a_step + i], and rows of `columns` floats at
+    /* What will be needed soon, to be fetched meanwhile: a_soon[p * a_soon_step + i], and rows of `columns` floats at
      * b_soon[p]. Neither may be NULL; what is in use already costs nothing. */
     const float *a_soon;
+    int64_t a_soon_step;
     const float *const *b_soon;
 } cpu_gemm_outer;
 
-/* gemm_spread: as gemm_panel, for a group of `depth` channels in and out, a power of two that divides the lanes of a
+/* gemm_arrange: writes a (count x rows) in the order in which gemm_outer reads it.
+ * gemm_spread: as gemm_panel, for a group of `depth` channels in and out, a power of two that divides the lanes of a
  * vector. Column o is a sum over its own group's channels only: piece t of a row begins at the panel's first column in
  * the source, and b is [taps][depth][lanes]. The pieces are read in whole vectors.
  * gemm_gather: to[p][...] = `columns` floats at rows[p], then zeros up to whole vectors. */
@@ -59,6 +61,7 @@ typedef struct cpu_gemm_outer {
     X(void, gemm_panel, (const cpu_gemm_panel *panel))     \
     X(void, gemm_spread, (const cpu_gemm_panel *panel))    \
     X(void, gemm_outer, (const cpu_gemm_outer *outer))     \
+    X(void, gemm_arrange, (const cpu_gemm_outer *outer, float *to)) \
     X(void, gemm_gather, (const float *const *rows, int64_t count, int columns, float *to))
 
 #endif

@@ -1,4 +1,6 @@
 /* gemm_outer.c: sums of outer products, for the gradients of weights; compiled for each instruction set. */
+#include <string.h>
+
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/gemm_tile.h"
 #include "backends/cpu/kernels.h"
@@ -16,13 +18,13 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_outer *o, 
     UNROLL for (int i = 0; i < height; i++)
         UNROLL for (int j = 0; j < width; j++)
             sum[i][j] = (vf){0};
-    const float *a = o->a + row, *b = o->b;
-    const ptrdiff_t a_soon = o->a_soon - o->a;
-    const ptrdiff_t b_soon = row / TALLEST % WIDTH * LINE;
-    const int64_t count = o->count, a_step = o->a_step, b_step = o->b_step;
+    const int64_t count = o->count, a_step = o->a_step ? o->a_step : height, b_step = o->b_step;
+    const float *a = o->a + (o->a_step ? row : row * count), *b = o->b;
+    const float *a_soon = o->a_soon + row;
+    const int64_t a_soon_step = o->a_soon_step, b_soon = row / TALLEST % WIDTH * LINE;
     const float *const *soon = o->b_soon;
-    for (int64_t p = 0; p < count; p++, a += a_step, b += b_step) {
-        __builtin_prefetch(a + a_soon, 0, 2);
+    for (int64_t p = 0; p < count; p++, a += a_step, b += b_step, a_soon += a_soon_step) {
+        __builtin_prefetch(a_soon, 0, 2);
         __builtin_prefetch(soon[p] + b_soon, 0, 2);
         vf w[WIDTH];
         UNROLL for (int j = 0; j < width; j++)
@@ -82,5 +84,38 @@ void CPU_NAME(gemm_gather)(const float *const *rows, int64_t count, int columns,
                 to[j - whole] = from[j];
             to += VL;
         }
+    }
+}
+
+/* `tiles_count` tiles of one height: from a row of a to places `count` rows of a tile apart. */
+#define MOVE(height)                                                                                            \
+    case height:                                                                                                \
+        for (int64_t t = 0; t < tiles_count; t++, from += (height), to += (height) * count)                     \
+            memcpy(to, from, (height) * sizeof(float));                                                         \
+        break;
+
+static inline void move_row(const float *from, int64_t height, int64_t tiles_count, int64_t count, float *to) {
+    switch (height) { /* constants make a move or two of it */
+        MOVE(3)
+        MOVE(4)
+        MOVE(5)
+        MOVE(6)
+        MOVE(7)
+        MOVE(8)
+    default:
+        for (int64_t t = 0; t < tiles_count; t++, from += height, to += height * count)
+            memcpy(to, from, (size_t)height * sizeof(float));
+    }
+}
+
+/* Rows of a are read whole, one after the other. The first tiles are a row taller where not all are equal. */
+void CPU_NAME(gemm_arrange)(const cpu_gemm_outer *o, float *to) {
+    const int64_t tallest = heights[(o->columns + VL - 1) / VL - 1], all = (o->rows + tallest - 1) / tallest;
+    const int64_t height = o->rows / all, taller = o->rows % all;
+    for (int64_t p = 0; p < o->count; p++) {
+        const float *a = o->a + p * o->a_step;
+        move_row(a, height + 1, taller, o->count, to + p * (height + 1));
+        move_row(a + taller * (height + 1), height, all - taller, o->count,
+                 to + taller * (height + 1) * o->count + p * height);
     }
 }

@@ -16,12 +16,13 @@
 #include "backends/cpu/channels.h"
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/winograd.h"
 #include "backends/cpu/pool.h"
 
 #define CPU_KERNEL_LIST(X) \
     CPU_ELEMENTWISE_LIST(X) \
     CPU_CHANNELS_LIST(X) \
-    CPU_GEMM_LIST(X) \
+    CPU_GEMM_LIST(X) CPU_WINOGRAD_LIST(X) \
     CPU_POOL_LIST(X)
 
 typedef struct cpu_kernels {

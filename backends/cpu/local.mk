@@ -15,7 +15,8 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
-	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_grad_input.c %reldir%/conv2d_grad_weight.c \
+	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_grad_input.c \
+	%reldir%/conv2d_grad_weight.c %reldir%/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
@@ -35,7 +36,8 @@ CPU_ISA_SOURCES = \
 	%reldir%/gemm_outer.c \
 	%reldir%/gemm_spread.c \
 	%reldir%/pool.c \
-	%reldir%/special.c
+	%reldir%/special.c \
+	%reldir%/winograd.c
 
 if TL_CPU_NEON
 noinst_LTLIBRARIES += libtl-cpu-neon.la

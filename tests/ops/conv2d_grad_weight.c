@@ -92,6 +92,9 @@ static void cases(void) {
         if (conv_w_count(s) * conv_y_count(s) * s->kh * s->kw * (s->c / s->groups) < 8000000)
             test(s, WITH_WEIGHT | DIFFERENCES);
     }
+    static const conv_shape large[] = {K1(1, 7, 5, 256, 512, 1), K3(1, 4, 4, 512, 512, 1)};
+    for (int i = 0; i < 2; i++)
+        test(&large[i], WITH_WEIGHT);
 }
 
 int main(int argc, char **argv) {

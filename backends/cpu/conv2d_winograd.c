@@ -1,0 +1,303 @@
+/* conv2d_winograd.c: conv2d with constant 3x3 weights, stride 1, by F(4x4, 3x3): patches of x are transformed into 36
+ * planes, each of which is multiplied with its plane of transformed weights, and tiles of y are transformed back.
+ *
+ * Where there are enough tiles, each thread takes blocks of them through all three steps, so small that they stay in its
+ * cache. Where there are not, or where the weights are so large that each thread should read a part of them only, the
+ * steps are taken one after the other, each by all threads. Neither changes a tile's arithmetic.
+ *
+ * Whether it is used depends on the layer alone, never on the batch. */
+#include <string.h>
+
+#include "backends/cpu/conv2d.h"
+#include "backends/cpu/kernels.h"
+
+enum { X, W, BIAS, RESIDUAL, Y };
+
+#define PLANES CPU_WINOGRAD_PLANES
+#define PATCH CPU_WINOGRAD_PATCH
+#define TILE CPU_WINOGRAD_TILE
+#define GROUP CPU_GEMM_GROUP
+#define FEWEST_CHANNELS 32          /* with fewer the transforms cost more than is saved */
+#define LARGE (16 << 20)            /* bytes of transformed weights that are better read once for all threads */
+#define TILES_FOR_LARGE 16          /* in an image; with fewer, weights four times as large are not worth it */
+#define STAGED_TILES 192
+#define LEAST_TILES 24
+#define LINE 16                     /* floats; planes are a line further apart than they are long, or they would all lie
+                                     * in the same few sets of the cache */
+
+typedef struct plan {
+    cpu_conv2d_shape shape;
+    int64_t tiles_y, tiles_x, tiles; /* of an image; of all */
+    int64_t width, panels;           /* of outputs */
+    int64_t block;                   /* the most tiles at a time */
+    bool staged;
+    int64_t from_plane, to_plane;    /* floats from plane to plane */
+    size_t scratch_bytes;            /* for each block under way */
+    const float *weights;            /* [plane][panel][channel][output] */
+    float zeros[];                   /* a pixel outside */
+} plan;
+
+typedef struct job {
+    cpu_kernel *kernel;
+    const plan *plan;
+    int64_t first, count; /* the block: tiles */
+    float *from, *to;     /* its planes */
+    int stream;
+} job;
+
+/* ---- weights ---- */
+
+/* G w G^T for the channels of one output, in double: t[plane][channel]. */
+static void transform_weights(const float *w, int64_t channels, int64_t c, double t[PLANES]) {
+    static const double g[PATCH][3] = {
+        {1, 0, 0},
+        {-2.0 / 3, -2.0 / 3 * CPU_WINOGRAD_P, -1.0 / 3},
+        {-2.0 / 3, 2.0 / 3 * CPU_WINOGRAD_P, -1.0 / 3},
+        {1.0 / 6, CPU_WINOGRAD_Q / 6, 1.0 / 3},
+        {1.0 / 6, -CPU_WINOGRAD_Q / 6, 1.0 / 3},
+        {0, 0, 1},
+    };
+    double half[PATCH][3];
+    for (int j = 0; j < 3; j++)
+        for (int i = 0; i < PATCH; i++)
+            half[i][j] = g[i][0] * w[j * channels + c] + g[i][1] * w[(3 + j) * channels + c] +
+                         g[i][2] * w[(6 + j) * channels + c];
+    for (int i = 0; i < PATCH; i++)
+        for (int j = 0; j < PATCH; j++)
+            t[i * PATCH + j] = half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2];
+}
+
+typedef struct weights_job {
+    const plan *plan;
+    const float *source;
+    float *to;
+} weights_job;
+
+/* Items: groups of channels of a panel, so that what is written together lies together. */
+static void weights_body(void *user, int64_t first, int64_t last, int thread) {
+    const weights_job *j = user;
+    const plan *p = j->plan;
+    const int64_t channels = p->shape.channels, outputs = p->shape.out_channels;
+    (void)thread;
+    for (int64_t item = first; item < last; item++) {
+        int64_t panel = item / channels, c = item % channels, o = panel * p->width;
+        int64_t width = outputs - o < p->width ? outputs - o : p->width;
+        float *to = j->to + o * channels + c * width;
+        for (int64_t i = 0; i < width; i++) {
+            double t[PLANES];
+            transform_weights(j->source + (o + i) * 9 * channels, channels, c, t);
+            for (int plane = 0; plane < PLANES; plane++)
+                to[plane * channels * outputs + i] = (float)t[plane];
+        }
+    }
+}
+
+static tl_status fill_weights(cpu_kernel *kernel, const void *source, void *to, void *user) {
+    weights_job j = {user, source, to};
+    tl__cpu_parallel(kernel->device, j.plan->panels * j.plan->shape.channels, 16, weights_body, &j);
+    return TL_OK;
+}
+
+/* ---- the three steps, for a part of a block each ---- */
+
+static void pixels_of(const job *j, int64_t tile, const float **pixels) {
+    const plan *p = j->plan;
+    const cpu_conv2d_shape *s = &p->shape;
+    int64_t x = tile % p->tiles_x * TILE - s->pad[1], y = tile / p->tiles_x % p->tiles_y * TILE - s->pad[0];
+    const float *image = (const float *)j->kernel->ptr[X] +
+                         tile / p->tiles_x / p->tiles_y * s->height * s->width * s->channels;
+    for (int64_t a = 0; a < PATCH; a++)
+        for (int64_t b = 0; b < PATCH; b++) {
+            bool inside = (uint64_t)(y + a) < (uint64_t)s->height && (uint64_t)(x + b) < (uint64_t)s->width;
+            *pixels++ = inside ? image + ((y + a) * s->width + x + b) * s->channels : p->zeros;
+        }
+}
+
+static void transform_patches(const job *j, int64_t first, int64_t last) {
+    const plan *p = j->plan;
+    const float *pixels[2][PLANES];
+    pixels_of(j, j->first + first, pixels[0]);
+    for (int64_t t = first; t < last; t++) {
+        pixels_of(j, j->first + (t + 1 < last ? t + 1 : t), pixels[(t + 1 - first) & 1]);
+        j->kernel->device->kernels->winograd_input(pixels[(t - first) & 1], pixels[(t + 1 - first) & 1], p->shape.channels,
+                                                   p->from_plane, j->from + t * p->shape.channels);
+    }
+}
+
+/* Items: (plane, panel). */
+static void multiply(const job *j, int64_t first, int64_t last) {
+    const plan *p = j->plan;
+    const int64_t channels = p->shape.channels, outputs = p->shape.out_channels;
+    const float *rows[GROUP];
+    int64_t at[GROUP];
+    for (int64_t item = first; item < last; item++) {
+        int64_t plane = item / p->panels, o = item % p->panels * p->width;
+        int64_t row = 0;
+        for (int64_t left = (j->count + GROUP - 1) / GROUP; left > 0; left--) {
+            int count = (int)((j->count - row + left - 1) / left);
+            for (int i = 0; i < count; i++) {
+                rows[i] = j->from + plane * p->from_plane + (row + i) * channels;
+                at[i] = (row + i) * outputs;
+            }
+            cpu_gemm_panel panel = {
+                .rows = rows,
+                .taps = 1,
+                .depth = channels,
+                .b = p->weights + plane * channels * outputs + o * channels,
+                .y = j->to + plane * p->to_plane + o,
+                .at = at,
+                .count = count,
+                .columns = (int)(outputs - o < p->width ? outputs - o : p->width),
+                .soon = rows,
+            };
+            j->kernel->device->kernels->gemm_panel(&panel);
+            row += count;
+        }
+    }
+}
+
+static void transform_tiles(const job *j, int64_t first, int64_t last) {
+    const plan *p = j->plan;
+    const cpu_conv2d_shape *s = &p->shape;
+    const float *residual = j->kernel->ptr[RESIDUAL];
+    cpu_winograd_output out = {
+        .plane = p->to_plane,
+        .channels = s->out_channels,
+        .bias = j->kernel->ptr[BIAS],
+        .row = s->out_width * s->out_channels,
+        .pixel = s->out_channels,
+        .relu = j->kernel->op.relu,
+        .stream = j->stream,
+    };
+    for (int64_t t = first; t < last; t++) {
+        int64_t tile = j->first + t;
+        int64_t x = tile % p->tiles_x * TILE, y = tile / p->tiles_x % p->tiles_y * TILE;
+        int64_t at = ((tile / p->tiles_x / p->tiles_y * s->out_height + y) * s->out_width + x) * s->out_channels;
+        out.from = j->to + t * s->out_channels;
+        out.y = (float *)j->kernel->ptr[Y] + at;
+        out.residual = residual ? residual + at : NULL;
+        out.height = (int)(s->out_height - y < TILE ? s->out_height - y : TILE);
+        out.width = (int)(s->out_width - x < TILE ? s->out_width - x : TILE);
+        j->kernel->device->kernels->winograd_output(&out);
+    }
+}
+
+/* ---- running ---- */
+
+static void place(job *j, char *scratch) {
+    j->from = (float *)scratch;
+    j->to = j->from + PLANES * j->plan->from_plane;
+}
+
+static void local_body(void *user, int64_t first, int64_t last, int thread) {
+    job j = *(const job *)user;
+    place(&j, (char *)j.kernel->workspace + (size_t)thread * j.plan->scratch_bytes);
+    for (int64_t left = (last - first + j.plan->block - 1) / j.plan->block; left > 0; left--) {
+        j.first = first;
+        j.count = (last - first + left - 1) / left;
+        transform_patches(&j, 0, j.count);
+        multiply(&j, 0, PLANES * j.plan->panels);
+        transform_tiles(&j, 0, j.count);
+        first += j.count;
+    }
+}
+
+static void patches_body(void *user, int64_t first, int64_t last, int thread) {
+    (void)thread;
+    transform_patches(user, first, last);
+}
+
+static void multiply_body(void *user, int64_t first, int64_t last, int thread) {
+    (void)thread;
+    multiply(user, first, last);
+}
+
+static void tiles_body(void *user, int64_t first, int64_t last, int thread) {
+    (void)thread;
+    transform_tiles(user, first, last);
+}
+
+static void run(cpu_kernel *kernel) {
+    const plan *p = kernel->data;
+    const cpu_device *device = kernel->device;
+    job j = {.kernel = kernel, .plan = p};
+    uint64_t bytes = (uint64_t)(p->tiles / p->tiles_y / p->tiles_x * p->shape.out_height * p->shape.out_width) *
+                     (uint64_t)p->shape.out_channels * sizeof(float);
+    /* A store past the caches must fill a line. */
+    j.stream = device->kernels->lanes == LINE && cpu_streams(bytes) && kernel->ptr[Y] != kernel->ptr[RESIDUAL];
+    if (!p->staged) {
+        tl__cpu_parallel(device, p->tiles, p->block / 2, local_body, &j);
+        return;
+    }
+    place(&j, kernel->workspace);
+    for (int64_t left = (p->tiles + p->block - 1) / p->block; left > 0; left--) {
+        j.count = (p->tiles - j.first + left - 1) / left;
+        tl__cpu_parallel(device, j.count, 2, patches_body, &j);
+        tl__cpu_parallel(device, PLANES * p->panels, 1, multiply_body, &j);
+        tl__cpu_parallel(device, j.count, 2, tiles_body, &j);
+        j.first += j.count;
+    }
+}
+
+/* ---- preparing ---- */
+
+static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
+    const int64_t lanes = kernel->device->kernels->lanes;
+    for (int i = 0; i < 2; i++)
+        if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1)
+            return false;
+    int64_t tiles = (s->out_height + TILE - 1) / TILE * ((s->out_width + TILE - 1) / TILE);
+    return cpu_is_constant(kernel, W) && s->groups == 1 && s->channels % lanes == 0 && s->out_channels % lanes == 0 &&
+           s->channels >= FEWEST_CHANNELS && s->out_channels >= FEWEST_CHANNELS &&
+           (tiles >= TILES_FOR_LARGE || PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE);
+}
+
+static void choose_block(const cpu_device *device, plan *p) {
+    const int64_t channels = p->shape.channels, outputs = p->shape.out_channels;
+    const int64_t tile_bytes = PLANES * (channels + outputs) * (int64_t)sizeof(float);
+    p->block = (int64_t)device->l2 * 5 / 8 / tile_bytes / 6 * 6;
+    if (p->block < LEAST_TILES)
+        p->block = LEAST_TILES;
+    if (p->block > GROUP)
+        p->block = GROUP;
+    p->staged = p->tiles < p->block * device->threads ||
+                PLANES * channels * outputs * (int64_t)sizeof(float) >= LARGE;
+    if (p->staged)
+        p->block = STAGED_TILES;
+    if (p->block > p->tiles)
+        p->block = p->tiles;
+    p->from_plane = p->block * channels + LINE;
+    p->to_plane = p->block * outputs + LINE;
+    p->scratch_bytes = (size_t)(PLANES * (p->from_plane + p->to_plane)) * sizeof(float);
+}
+
+tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
+    cpu_device *device = kernel->device;
+    cpu_conv2d_shape s;
+    tl_status status = tl__cpu_expect(kernel, "fffff");
+    if (status == TL_OK)
+        status = tl__cpu_conv2d_shape(kernel, X, W, Y, &s);
+    if (status != TL_OK)
+        return status;
+    if (!suits(kernel, &s))
+        return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d: not a form for Winograd's algorithm");
+    plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s.channels * sizeof(float));
+    if (!p)
+        return TL_ERROR_MEMORY;
+    *p = (plan){.shape = s, .width = device->kernels->gemm_width()};
+    memset(p->zeros, 0, (size_t)s.channels * sizeof(float));
+    p->tiles_y = (s.out_height + TILE - 1) / TILE;
+    p->tiles_x = (s.out_width + TILE - 1) / TILE;
+    p->tiles = s.images * p->tiles_y * p->tiles_x;
+    p->panels = (s.out_channels + p->width - 1) / p->width;
+    choose_block(device, p);
+    kernel->base.workspace = (uint64_t)(p->staged ? 1 : device->threads) * p->scratch_bytes;
+    kernel->run = run;
+    const void *weights;
+    size_t bytes = (size_t)(PLANES * s.channels * s.out_channels) * sizeof(float);
+    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('W', 0, s.channels, s.out_channels), bytes, fill_weights, p,
+                                     &weights);
+    if (status == TL_OK)
+        p->weights = weights;
+    return status;
+}

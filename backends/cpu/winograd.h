@@ -1,0 +1,45 @@
+/* winograd.h: the transforms of Winograd's F(4x4, 3x3) for convolution (Lavin and Gray, "Fast algorithms for
+ * convolutional neural networks", 2016); compiled for each instruction set.
+ *
+ * Four by four outputs of a 3x3 convolution come from six by six inputs with 36 multiplications in place of 144:
+ * y = A^T [(G w G^T) . (B^T x B)] A. The points are 0, +-1/sqrt 2, +-sqrt 2 and infinity: products of both pairs are 1,
+ * which keeps the matrices' entries near 1 and rounding errors a third of those of the usual 0, +-1, +-2.
+ *
+ *        1   0  -5/2  0   1  0            1     0     0          1  1   1   1   1  0
+ *        0  -q   -2   p   1  0         -2/3  -2p/3  -1/3         0  p  -p   q  -q  0
+ *  B^T = 0   q   -2  -p   1  0    G =  -2/3   2p/3  -1/3   A^T = 0 1/2 1/2  2   2  0
+ *        0  -p  -1/2  q   1  0          1/6   q/6    1/3         0 p/2 -p/2 2q -2q 1
+ *        0   p  -1/2 -q   1  0          1/6  -q/6    1/3
+ *        0   1    0 -5/2  0  1           0     0     1           p = 1/sqrt 2, q = sqrt 2 */
+#ifndef TL_CPU_WINOGRAD_H
+#define TL_CPU_WINOGRAD_H
+
+#include <stdint.h>
+
+#define CPU_WINOGRAD_TILE 4    /* outputs along an axis */
+#define CPU_WINOGRAD_PATCH 6   /* inputs along an axis */
+#define CPU_WINOGRAD_PLANES 36
+
+#define CPU_WINOGRAD_P 0.70710678118654752440
+#define CPU_WINOGRAD_Q 1.41421356237309504880
+
+typedef struct cpu_winograd_output {
+    const float *from;    /* plane i at from + i * plane */
+    int64_t plane;
+    int64_t channels;     /* whole vectors */
+    float *y;             /* the tile's first pixel */
+    const float *bias, *residual; /* NULL: none; the residual is laid out as y */
+    int64_t row, pixel;   /* floats from one row, one pixel, to the next */
+    int height, width;    /* how much of the tile there is: 1 .. CPU_WINOGRAD_TILE */
+    int relu;
+    int stream;           /* store past the caches */
+} cpu_winograd_output;
+
+/* winograd_input: plane i of one patch to to + i * plane, from pixels[i] (36 of them, by rows); `soon` are the next
+ * patch's, to be fetched meanwhile. `channels` are whole vectors. */
+#define CPU_WINOGRAD_LIST(X)                                                                              \
+    X(void, winograd_input, (const float *const *pixels, const float *const *soon, int64_t channels,     \
+                             int64_t plane, float *to))                                                   \
+    X(void, winograd_output, (const cpu_winograd_output *output))
+
+#endif
