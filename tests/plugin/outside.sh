@@ -1,5 +1,6 @@
 #!/bin/sh
-# A backend from outside: examples/backend, compiled against an installed libtl, is found, and what it leaves the CPU does.
+# A backend from outside: examples/backend, compiled against an installed libtl, is found, and what it leaves the CPU
+# does.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 root=$work/root
 check "install" make -C "$TL_TEST_BUILD" install DESTDIR="$root"
