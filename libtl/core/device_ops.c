@@ -83,6 +83,10 @@ tl_status tl__device_queue_finish(tl_device *device, tl_backend_queue *queue) {
     return end(device, device->ops.queue_finish(queue), "queue_finish");
 }
 
+void tl__device_queue_settle(tl_device *device, tl_backend_queue *queue) {
+    device->ops.queue_finish(queue);
+}
+
 /* ---- kernels ---- */
 
 /* A kernel that lacks something is released where that much is there. */

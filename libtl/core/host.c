@@ -23,10 +23,18 @@ static void host_release(void *user, void *memory) {
     tl__free(host->context, memory);
 }
 
+/* A backend that names itself has said once what libtl would say twice. */
+static const char *without_name(const tl__host *host, const char *text) {
+    size_t length = host->backend ? strlen(host->backend) : 0;
+    return length && strncmp(text, host->backend, length) == 0 && strncmp(text + length, ": ", 2) == 0
+               ? text + length + 2
+               : text;
+}
+
 static void host_log(void *user, tl_log_level level, const char *text) {
     tl__host *host = user;
     if (text)
-        tl__log(host->context, level, "%s: %s", host->name, text);
+        tl__log(host->context, level, "%s: %s", host->name, without_name(host, text));
 }
 
 /* Where the program set nothing: TL_FAKE_REFUSE for the option "refuse" of the backend "fake". */
@@ -55,7 +63,7 @@ static const char *host_option(void *user, const char *name) {
 
 static tl_status host_fail(void *user, tl_status status, const char *text) {
     tl__host *host = user;
-    snprintf(host->text, sizeof host->text, "%s", text ? text : "");
+    snprintf(host->text, sizeof host->text, "%s", text ? without_name(host, text) : "");
     return status;
 }
 

@@ -122,6 +122,8 @@ tl_status tl__device_queue_read(tl_device *device, tl_backend_queue *queue, cons
 tl_status tl__device_queue_zero(tl_device *device, tl_backend_queue *queue, const tl_view *what);
 tl_status tl__device_queue_flush(tl_device *device, tl_backend_queue *queue);
 tl_status tl__device_queue_finish(tl_device *device, tl_backend_queue *queue);
+/* finish on the way out: a failure is left unsaid, the message of what went wrong before stays. */
+void tl__device_queue_settle(tl_device *device, tl_backend_queue *queue);
 
 /* Makes an operation ready, see prepare in tl/backend.h (op->size is filled in here). TL_UNSUPPORTED: the device
  * does not do this form; the message says why. On success the kernel has all its functions. */
