@@ -1,1 +1,5 @@
-# examples
+# Examples go where documentation goes.
+exampledir = $(docdir)/examples
+dist_example_DATA = %reldir%/seed.ini %reldir%/medical.ini %reldir%/deeper.ini %reldir%/quickstart.ini
+exampleembeddir = $(exampledir)/embed
+dist_exampleembed_DATA = %reldir%/embed/finetune.c %reldir%/embed/Makefile

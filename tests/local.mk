@@ -8,5 +8,7 @@ include %reldir%/bench/local.mk
 include %reldir%/models/local.mk
 include %reldir%/data/local.mk
 include %reldir%/formats/local.mk
+include %reldir%/fuzz/local.mk
 include %reldir%/cli/local.mk
 include %reldir%/plugin/local.mk
+include %reldir%/train/local.mk

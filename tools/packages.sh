@@ -12,5 +12,5 @@ install_packages() {
     [ "$(id -u)" = 0 ] || sudo=sudo
     echo "installing$missing"
     $sudo apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }

@@ -19,19 +19,22 @@ void CPU_NAME(channel_moments)(float *sum, float *square, const float *x, const 
     }
 }
 
-/* One loop for all forms of a row: the flags are constants where it is expanded. */
-#define ROW_LOOP(out, vector, scalar)                \
+/* One loop for all forms of a row; `ahead` fetches what later rows will load. */
+#define ROW_LOOP(out, ahead, vector, scalar)         \
     do {                                             \
         size_t c = 0;                                \
         if (stream)                                  \
-            for (; c + VL <= channels; c += VL)      \
+            for (; c + VL <= channels; c += VL) {    \
+                ahead;                               \
                 v_stream((out) + c, (vector));       \
+            }                                        \
         else                                         \
             for (; c + VL <= channels; c += VL)      \
                 v_store((out) + c, (vector));        \
         for (; c < channels; c++)                    \
             (out)[c] = (scalar);                     \
     } while (0)
+#define AHEAD2(a, b) (v_ahead((a) + c), v_ahead((b) + c))
 
 static inline float relu1(float x) {
     return x < 0 ? 0 : x;
@@ -44,14 +47,14 @@ void CPU_NAME(channel_affine)(float *y, const float *x, const float *residual, c
     for (size_t r = 0; r < rows; r++, x += channels, y += channels) {
         if (residual) {
             if (relu)
-                ROW_LOOP(y, v_relu(NORMED + v_load(residual + c)), relu1(NORMED1 + residual[c]));
+                ROW_LOOP(y, (void)0, v_relu(NORMED + v_load(residual + c)), relu1(NORMED1 + residual[c]));
             else
-                ROW_LOOP(y, NORMED + v_load(residual + c), NORMED1 + residual[c]);
+                ROW_LOOP(y, (void)0, NORMED + v_load(residual + c), NORMED1 + residual[c]);
             residual += channels;
         } else if (relu) {
-            ROW_LOOP(y, v_relu(NORMED), relu1(NORMED1));
+            ROW_LOOP(y, (void)0, v_relu(NORMED), relu1(NORMED1));
         } else {
-            ROW_LOOP(y, NORMED, NORMED1);
+            ROW_LOOP(y, (void)0, NORMED, NORMED1);
         }
     }
     if (stream)
@@ -70,6 +73,10 @@ static inline void sums_row(float *dx, float *sum, float *product, const float *
                             const float *mean, const float *factor, size_t channels) {
     size_t c = 0;
     for (; c + VL <= channels; c += VL) {
+        v_ahead(x + c);
+        v_ahead(dy + c);
+        if (y)
+            v_ahead(y + c);
         vf dz = masked(dy + c, y ? y + c : NULL);
         v_store(sum + c, v_load(sum + c) + dz);
         v_store(product + c, v_load(product + c) + dz * (v_load(x + c) - v_load(mean + c)));
@@ -105,10 +112,11 @@ void CPU_NAME(channel_grad_scale)(float *dx, const cpu_channel_grad *g, size_t r
     const float *factor = g->factor, *dy = g->dy, *y = g->y;
     for (size_t r = 0; r < rows; r++, dx += channels, dy += channels) {
         if (y) {
-            ROW_LOOP(dx, masked(dy + c, y + c) * v_load(factor + c), masked1(dy + c, y + c) * factor[c]);
+            ROW_LOOP(dx, AHEAD2(dy, y), masked(dy + c, y + c) * v_load(factor + c),
+                     masked1(dy + c, y + c) * factor[c]);
             y += channels;
         } else {
-            ROW_LOOP(dx, v_load(dy + c) * v_load(factor + c), dy[c] * factor[c]);
+            ROW_LOOP(dx, v_ahead(dy + c), v_load(dy + c) * v_load(factor + c), dy[c] * factor[c]);
         }
     }
     if (stream)
@@ -123,10 +131,11 @@ void CPU_NAME(channel_grad_apply)(float *dx, const cpu_channel_grad *g, size_t r
 #define APPLIED1(dz) (factor[c] * ((dz) - constant[c] - (x[c] - mean[c]) * slope[c]))
     for (size_t r = 0; r < rows; r++, dx += channels, dy += channels, x += channels) {
         if (y) {
-            ROW_LOOP(dx, APPLIED(masked(dy + c, y + c)), APPLIED1(masked1(dy + c, y + c)));
+            ROW_LOOP(dx, (AHEAD2(x, dy), v_ahead(y + c)), APPLIED(masked(dy + c, y + c)),
+                     APPLIED1(masked1(dy + c, y + c)));
             y += channels;
         } else {
-            ROW_LOOP(dx, APPLIED(v_load(dy + c)), APPLIED1(dy[c]));
+            ROW_LOOP(dx, AHEAD2(x, dy), APPLIED(v_load(dy + c)), APPLIED1(dy[c]));
         }
     }
     if (stream)

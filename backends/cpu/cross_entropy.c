@@ -9,7 +9,7 @@ enum { LOGITS, TARGET, WEIGHT, LOSS };
 enum { GRAD_LOSS = 3, DLOGITS = 4 };
 
 #define CHUNK 1024 /* rows whose loss is added up before it goes to the others', whatever the threads */
-#define EXPONENTS 1024 /* numbers that a thread takes the exponential of at a time */
+#define BATCH 128  /* rows whose exponentials are taken at a time */
 
 typedef struct rows {
     cpu_kernel *kernel;
@@ -27,23 +27,6 @@ static rows rows_of(cpu_kernel *kernel) {
     return r;
 }
 
-/* log sum exp of a row. */
-static double log_sum_exp(const rows *r, const float *x) {
-    float most = x[0], e[EXPONENTS];
-    double sum = 0;
-    for (int64_t k = 1; k < r->classes; k++)
-        most = x[k] > most || x[k] != x[k] ? x[k] : most;
-    for (int64_t first = 0; first < r->classes; first += EXPONENTS) {
-        int64_t count = r->classes - first < EXPONENTS ? r->classes - first : EXPONENTS;
-        for (int64_t k = 0; k < count; k++)
-            e[k] = x[first + k] - most;
-        r->kernel->device->kernels->exp_negative(e, (size_t)count);
-        for (int64_t k = 0; k < count; k++)
-            sum += e[k];
-    }
-    return most + log(sum);
-}
-
 /* The sum over the classes of smoothing's part of the loss, or of its weights (logits NULL). */
 static double smoothed(const rows *r, const float *x, double lse) {
     double sum = 0;
@@ -52,17 +35,17 @@ static double smoothed(const rows *r, const float *x, double lse) {
     return sum * r->kernel->op.smoothing / (double)r->classes;
 }
 
-static bool is_first_largest(const float *x, int64_t classes, int64_t target) {
+static bool is_first_largest(const float *x, int64_t target, float most) {
+    if (x[target] != most)
+        return false;
     for (int64_t k = 0; k < target; k++)
-        if (!(x[k] < x[target]))
+        if (x[k] == most)
             return false;
-    for (int64_t k = target + 1; k < classes; k++)
-        if (!(x[k] <= x[target]))
-            return false;
-    return x[target] == x[target];
+    return true;
 }
 
-static void add_row(const rows *r, int64_t i, double sums[4]) {
+/* Row i, whose largest logit is `most` and whose exponentials below it add up to `sum`. */
+static void add_row(const rows *r, int64_t i, float most, float sum, double sums[4]) {
     int64_t t = r->target[i];
     if (t == r->kernel->op.ignore_index)
         return;
@@ -71,23 +54,29 @@ static void add_row(const rows *r, int64_t i, double sums[4]) {
         return;
     }
     const float *x = r->logits + i * r->classes;
-    double w = r->weight ? r->weight[t] : 1, lse = log_sum_exp(r, x), s = r->kernel->op.smoothing;
+    double w = r->weight ? r->weight[t] : 1, lse = most + log((double)sum), s = r->kernel->op.smoothing;
     sums[0] += (1 - s) * w * (lse - x[t]);
     if (s != 0)
         sums[0] += smoothed(r, x, lse);
     sums[1] += w;
-    sums[2] += is_first_largest(x, r->classes, t);
+    sums[2] += is_first_largest(x, t, most);
     sums[3] += 1;
 }
 
 static void add_chunks(void *user, int64_t first, int64_t last, int thread) {
     const rows *r = user;
+    float most[BATCH], sum[BATCH];
     (void)thread;
     for (int64_t chunk = first; chunk < last; chunk++) {
         double sums[4] = {0};
         int64_t end = (chunk + 1) * CHUNK < r->count ? (chunk + 1) * CHUNK : r->count;
-        for (int64_t i = chunk * CHUNK; i < end; i++)
-            add_row(r, i, sums);
+        for (int64_t from = chunk * CHUNK; from < end; from += BATCH) {
+            int64_t count = end - from < BATCH ? end - from : BATCH;
+            r->kernel->device->kernels->exp_rows(NULL, most, sum, r->logits + from * r->classes, (size_t)count,
+                                                 (size_t)r->classes);
+            for (int64_t i = 0; i < count; i++)
+                add_row(r, from + i, most[i], sum[i], sums);
+        }
         memcpy(r->sums[chunk], sums, sizeof(sums));
     }
 }
@@ -114,10 +103,10 @@ static tl_status prepare(cpu_kernel *kernel) {
 
 /* ---- gradient ---- */
 
-/* d loss / d logit k = (weight of all terms) p_k - (1 - s) w_t [k = t] - s / K w_k. */
-static void grad_row(const rows *r, int64_t i, double all_smoothed, double scale) {
+/* d loss / d logit k = (weight of all terms) p_k - (1 - s) w_t [k = t] - s / K w_k, with the exponentials in dx and
+ * their sum given. */
+static void grad_row(const rows *r, int64_t i, float sum, double all_smoothed, double scale) {
     float *dx = (float *)r->kernel->ptr[DLOGITS] + i * r->classes;
-    const float *x = r->logits + i * r->classes;
     int64_t t = r->target[i];
     if (t == r->kernel->op.ignore_index) {
         memset(dx, 0, (size_t)r->classes * sizeof(*dx));
@@ -125,13 +114,13 @@ static void grad_row(const rows *r, int64_t i, double all_smoothed, double scale
     }
     bool wrong = t < 0 || t >= r->classes;
     double s = r->kernel->op.smoothing, w = wrong ? NAN : (1 - s) * (r->weight ? r->weight[t] : 1);
-    double lse = log_sum_exp(r, x);
-    float factor = (float)(scale * (w + all_smoothed)), part = (float)(scale * s / (double)r->classes);
-    for (int64_t k = 0; k < r->classes; k++)
-        dx[k] = (float)(x[k] - lse);
-    r->kernel->device->kernels->exp_negative(dx, (size_t)r->classes);
-    for (int64_t k = 0; k < r->classes; k++)
-        dx[k] = factor * dx[k] - (s != 0 ? part * (r->weight ? r->weight[k] : 1) : 0);
+    float factor = (float)(scale * (w + all_smoothed) / sum), part = (float)(scale * s / (double)r->classes);
+    if (s == 0)
+        for (int64_t k = 0; k < r->classes; k++)
+            dx[k] *= factor;
+    else
+        for (int64_t k = 0; k < r->classes; k++)
+            dx[k] = factor * dx[k] - part * (r->weight ? r->weight[k] : 1);
     if (!wrong)
         dx[t] -= (float)(scale * w);
 }
@@ -140,9 +129,15 @@ static void grad_rows(void *user, int64_t first, int64_t last, int thread) {
     const rows *r = user;
     const float *loss = r->kernel->ptr[GRAD_LOSS];
     double scale = (double)r->kernel->op.scale / loss[1], all = smoothed(r, NULL, 0);
+    float most[BATCH], sum[BATCH];
     (void)thread;
-    for (int64_t i = first; i < last; i++)
-        grad_row(r, i, all, scale);
+    for (int64_t from = first; from < last; from += BATCH) {
+        int64_t count = last - from < BATCH ? last - from : BATCH;
+        r->kernel->device->kernels->exp_rows((float *)r->kernel->ptr[DLOGITS] + from * r->classes, most, sum,
+                                             r->logits + from * r->classes, (size_t)count, (size_t)r->classes);
+        for (int64_t i = 0; i < count; i++)
+            grad_row(r, from + i, sum[i], all, scale);
+    }
 }
 
 static void grad_run(cpu_kernel *kernel) {

@@ -16,8 +16,9 @@ typedef struct cpu_dropout {
     X(void, add, (float *y, const float *a, const float *b, size_t count, int relu, int stream))                    \
     /* y[r,c] = tables[c][x[r,c]], a table of 256 for each channel */                                               \
     X(void, look_up, (float *y, const uint8_t *x, const float *tables, size_t rows, size_t channels))               \
-    /* x = exp(x) for x <= 0 within 2 units in the last place; 0 below the smallest normal number; NaN stays */     \
-    X(void, exp_negative, (float *x, size_t count))                                                                 \
+    /* For each row of k numbers: most = its maximum, sum = sum exp(x - most), and e = exp(x - most) where e is not \
+     * NULL. Exponentials are within 2 units in the last place, 0 below the smallest normal number; NaN stays. */   \
+    X(void, exp_rows, (float *e, float *most, float *sum, const float *x, size_t rows, size_t k))                   \
     /* Elements 4 * block on, `count` of them, of the stream that tl/backend.h describes under dropout */           \
     X(void, dropout, (float *y, const float *x, size_t count, uint64_t block, const cpu_dropout *d))                \
     /* Adam on elements of one segment; see tl/backend.h */                                                         \

@@ -28,25 +28,47 @@ typedef struct window {
     int64_t i0, i1, j0, j1, row, column; /* distance from tap to tap, in floats */
 } window;
 
-/* The first tap inside begins, whatever it holds; a later one takes over if it is larger or NaN. */
+/* `count` vectors of channels from c on, side by side, so that one does not wait for the other. The first tap inside
+ * begins, whatever it holds; a later one takes over if it is larger or NaN. */
+static inline __attribute__((always_inline)) void max_vectors(float *y, uint8_t *index, const window *t,
+                                                              const cpu_pool *p, int64_t c, int count) {
+    vf best[4];
+    vi where[4];
+    int32_t kw = (int32_t)p->kernel[1], first = (int32_t)t->i0 * kw + (int32_t)t->j0;
+#pragma GCC unroll 4
+    for (int v = 0; v < count; v++) {
+        best[v] = v_set(-INFINITY);
+        where[v] = (vi){0} + first;
+    }
+    for (int64_t i = t->i0; i < t->i1; i++) {
+        const float *x = t->x + i * t->row + t->j0 * t->column + c;
+        int32_t tap = (int32_t)i * kw + (int32_t)t->j0;
+        for (int64_t j = t->j0; j < t->j1; j++, tap++, x += t->column) {
+#pragma GCC unroll 4
+            for (int v = 0; v < count; v++) {
+                vf value = v_load(x + v * VL);
+                vm better = v_greater_or_nan(value, best[v]);
+                best[v] = v_choose(better, value, best[v]);
+                if (index)
+                    where[v] = v_choose_int(better, (vi){0} + tap, where[v]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < count; v++) {
+        put(y + c + v * VL, best[v], p->stream);
+        if (index)
+            *(vb_memory *)(index + c + v * VL) = __builtin_convertvector(where[v], vb);
+    }
+}
+
 static inline __attribute__((always_inline)) void max_pixel(float *y, uint8_t *index, const window *t,
                                                             const cpu_pool *p) {
     int64_t c = 0, kw = p->kernel[1];
-    for (; c + VL <= p->c; c += VL) {
-        vf best = v_set(-INFINITY);
-        vi where = (vi){0} + (int32_t)(t->i0 * kw + t->j0);
-        for (int64_t i = t->i0; i < t->i1; i++)
-            for (int64_t j = t->j0; j < t->j1; j++) {
-                vf x = v_load(t->x + i * t->row + j * t->column + c);
-                vi better = (vi)(x > best) | (vi)(x != x);
-                best = v_select(better, x, best);
-                if (index)
-                    where = (where & ~better) | (((vi){0} + (int32_t)(i * kw + j)) & better);
-            }
-        put(y + c, best, p->stream);
-        if (index)
-            *(vb_memory *)(index + c) = __builtin_convertvector(where, vb);
-    }
+    for (; c + 4 * VL <= p->c; c += 4 * VL)
+        max_vectors(y, index, t, p, c, 4);
+    for (; c + VL <= p->c; c += VL)
+        max_vectors(y, index, t, p, c, 1);
     for (; c < p->c; c++) {
         float best = -INFINITY;
         int64_t where = t->i0 * kw + t->j0;
@@ -83,14 +105,22 @@ void CPU_NAME(maxpool)(float *y, uint8_t *index, const float *x, const cpu_pool 
         v_fence();
 }
 
-/* The windows along one axis that `at` is in: which output, and as which of its taps. */
+/* The windows along one axis that `at` is in: which output, and as which of its taps; outputs ascend. */
 static int64_t windows(int64_t at, int axis, int64_t outputs, const cpu_pool *p, int64_t *output, int64_t *tap) {
-    int64_t count = 0;
-    for (int64_t k = p->kernel[axis] - 1; k >= 0; k--) {
-        int64_t start = at + p->pad[axis] - k * p->dilation[axis];
-        if (start < 0 || start % p->stride[axis] != 0 || start / p->stride[axis] >= outputs)
+    int64_t count = 0, stride = p->stride[axis], taps = p->kernel[axis], position = at + p->pad[axis];
+    if (p->dilation[axis] == 1) {
+        int64_t high = position / stride, low = position < taps ? 0 : (position - taps) / stride + 1;
+        for (int64_t o = low; o <= high && o < outputs; o++) {
+            output[count] = o;
+            tap[count++] = position - o * stride;
+        }
+        return count;
+    }
+    for (int64_t k = taps - 1; k >= 0; k--) {
+        int64_t start = position - k * p->dilation[axis];
+        if (start < 0 || start % stride != 0 || start / stride >= outputs)
             continue;
-        output[count] = start / p->stride[axis];
+        output[count] = start / stride;
         tap[count++] = k;
     }
     return count;
@@ -99,7 +129,7 @@ static int64_t windows(int64_t at, int axis, int64_t outputs, const cpu_pool *p,
 typedef struct source {
     const float *dy;
     const uint8_t *index;
-    int32_t tap;
+    uint8_t tap;
 } source;
 
 static void max_grad_pixel(float *dx, const source *sources, int64_t count, int64_t channels, int stream) {
@@ -107,8 +137,7 @@ static void max_grad_pixel(float *dx, const source *sources, int64_t count, int6
     for (; c + VL <= channels; c += VL) {
         vf sum = v_set(0);
         for (int64_t s = 0; s < count; s++) {
-            vi index = __builtin_convertvector(*(const vb_memory *)(sources[s].index + c), vi);
-            sum += v_keep(index == sources[s].tap, v_load(sources[s].dy + c));
+            sum += v_keep_equal(sources[s].index + c, sources[s].tap, v_load(sources[s].dy + c));
         }
         put(dx + c, sum, stream);
     }
@@ -129,7 +158,7 @@ void CPU_NAME(maxpool_grad)(float *dx, const float *dy, const uint8_t *index, co
         for (int64_t a = 0; a < rows; a++)
             for (int64_t b = 0; b < columns; b++) {
                 int64_t at = (oh[a] * p->ow + ow[b]) * p->c;
-                sources[count++] = (source){dy + at, index + at, (int32_t)(i[a] * p->kernel[1] + j[b])};
+                sources[count++] = (source){dy + at, index + at, (uint8_t)(i[a] * p->kernel[1] + j[b])};
             }
         max_grad_pixel(dx, sources, count, p->c, p->stream);
     }

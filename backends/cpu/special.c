@@ -1,5 +1,6 @@
 /* special.c: table look-up, exponentials, random numbers and Adam; compiled for each instruction set. */
 #include <math.h>
+#include <string.h>
 
 #include "backends/cpu/kernels.h"
 #include "backends/cpu/vector.h"
@@ -23,7 +24,7 @@ void CPU_NAME(look_up)(float *y, const uint8_t *x, const float *tables, size_t r
 static inline vf v_exp_negative(vf x) {
     const float lowest = -87.3f; /* exp of it is just normal */
     vi tiny = x < lowest;
-    vf bounded = v_select(tiny, v_set(lowest), x);
+    vf bounded = (vf)(((vi)v_set(lowest) & tiny) | ((vi)x & ~tiny));
     vf shifted = bounded * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: n is in its low bits */
     vf n = shifted - 12582912.0f;
     vf r = bounded - n * 0.693145752f; /* ln 2 to 16 bits: the product is exact */
@@ -39,79 +40,143 @@ static inline vf v_exp_negative(vf x) {
     return v_keep(~tiny, p * (vf)exponent);
 }
 
-void CPU_NAME(exp_negative)(float *x, size_t count) {
-    size_t i = 0;
-    for (; i + VL <= count; i += VL)
-        v_store(x + i, v_exp_negative(v_load(x + i)));
-    if (i < count) {
-        float rest[VL] = {0};
-        for (size_t k = i; k < count; k++)
-            rest[k - i] = x[k];
-        v_store(rest, v_exp_negative(v_load(rest)));
-        for (size_t k = i; k < count; k++)
-            x[k] = rest[k - i];
+/* A row of at least a vector: the last vector overlaps the one before where the row is no multiple of vectors. */
+static void exp_row(float *e, float *most, float *sum, const float *x, size_t k) {
+    vf max = v_load(x + k - VL), total = v_set(0);
+    size_t c = 0;
+    for (; c + VL <= k; c += VL)
+        max = v_max(max, v_load(x + c));
+    *most = v_most(max); /* a NaN that this passes over shows in the sum */
+    for (c = 0; c + VL <= k; c += VL) {
+        vf value = v_exp_negative(v_load(x + c) - *most);
+        if (e)
+            v_store(e + c, value);
+        total += value;
+    }
+    *sum = v_sum(total);
+    if (c < k) {
+        float last[VL];
+        v_store(last, v_exp_negative(v_load(x + k - VL) - *most));
+        for (size_t i = c; i < k; i++)
+            *sum += last[i + VL - k];
+        for (size_t i = c; e && i < k; i++)
+            e[i] = last[i + VL - k];
     }
 }
 
-/* ---- Philox4x32-10, BLOCKS counters side by side (Salmon et al., SC11) ---- */
+#define SHORT 64 /* rows so short are turned rather than cut into vectors */
 
-#define BLOCKS 16
-
-static inline void multiply(uint32_t *high, uint32_t *low, const uint32_t *x, uint32_t by) {
-    for (int b = 0; b < BLOCKS; b++) {
-        uint64_t product = (uint64_t)x[b] * by;
-        high[b] = (uint32_t)(product >> 32);
-        low[b] = (uint32_t)product;
-    }
-}
-
-static void philox(uint32_t c[4][BLOCKS], uint32_t key0, uint32_t key1) {
-    for (int round = 0; round < 10; round++) {
-        uint32_t high0[BLOCKS], low0[BLOCKS], high1[BLOCKS], low1[BLOCKS];
-        multiply(high0, low0, c[0], 0xD2511F53u);
-        multiply(high1, low1, c[2], 0xCD9E8D57u);
-        for (int b = 0; b < BLOCKS; b++) {
-            c[0][b] = high1[b] ^ c[1][b] ^ key0;
-            c[1][b] = low1[b];
-            c[2][b] = high0[b] ^ c[3][b] ^ key1;
-            c[3][b] = low0[b];
+/* VL short rows at a time, turned so that each has a lane; what lacks for VL rows repeats the last. */
+static void exp_short_rows(float *e, float *most, float *sum, const float *x, size_t rows, size_t k) {
+    float turned[SHORT * VL], results[2][VL];
+    for (size_t r = 0; r < rows; r += VL) {
+        size_t count = rows - r < VL ? rows - r : VL;
+        for (size_t i = 0; i < VL; i++)
+            for (size_t c = 0; c < k; c++)
+                turned[c * VL + i] = x[(r + (i < count ? i : count - 1)) * k + c];
+        vf max = v_load(turned), total = v_set(0);
+        for (size_t c = 1; c < k; c++)
+            max = v_max(max, v_load(turned + c * VL));
+        for (size_t c = 0; c < k; c++) {
+            vf value = v_exp_negative(v_load(turned + c * VL) - max);
+            v_store(turned + c * VL, value);
+            total += value;
         }
+        v_store(results[0], max);
+        v_store(results[1], total);
+        for (size_t i = 0; i < count; i++) {
+            most[r + i] = results[0][i];
+            sum[r + i] = results[1][i];
+            for (size_t c = 0; e && c < k; c++)
+                e[(r + i) * k + c] = turned[c * VL + i];
+        }
+    }
+}
+
+void CPU_NAME(exp_rows)(float *e, float *most, float *sum, const float *x, size_t rows, size_t k) {
+    if (k <= SHORT) {
+        exp_short_rows(e, most, sum, x, rows, k);
+        return;
+    }
+    for (size_t r = 0; r < rows; r++)
+        exp_row(e ? e + r * k : NULL, most + r, sum + r, x + r * k, k);
+}
+
+/* ---- Philox4x32-10, VL counters side by side (Salmon et al., SC11) ---- */
+
+static inline void philox(vu c[4], uint32_t key0, uint32_t key1) {
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; round++) {
+        vu high0, low0, high1, low1;
+        v_multiply_wide(c[0], 0xD2511F53u, &high0, &low0);
+        v_multiply_wide(c[2], 0xCD9E8D57u, &high1, &low1);
+        c[0] = high1 ^ c[1] ^ key0;
+        c[1] = low1;
+        c[2] = high0 ^ c[3] ^ key1;
+        c[3] = low0;
         key0 += 0x9E3779B9u;
         key1 += 0xBB67AE85u;
     }
 }
 
 void CPU_NAME(dropout)(float *y, const float *x, size_t count, uint64_t block, const cpu_dropout *d) {
-    for (size_t i = 0; i < count; i += 4 * BLOCKS, block += BLOCKS) {
-        uint32_t c[4][BLOCKS];
-        float kept[4 * BLOCKS];
-        for (int b = 0; b < BLOCKS; b++) {
-            c[0][b] = (uint32_t)(block + (uint64_t)b);
-            c[1][b] = (uint32_t)((block + (uint64_t)b) >> 32);
-            c[2][b] = d->counter[0];
-            c[3][b] = d->counter[1];
+    for (size_t i = 0; i < count; i += 4 * VL, block += VL) {
+        vu c[4];
+        uint32_t numbers[4][VL], stream[4 * VL];
+        for (int b = 0; b < VL; b++) {
+            numbers[0][b] = (uint32_t)(block + (uint64_t)b);
+            numbers[1][b] = (uint32_t)((block + (uint64_t)b) >> 32);
+            numbers[2][b] = d->counter[0];
+            numbers[3][b] = d->counter[1];
         }
+        memcpy(c, numbers, sizeof(c));
         philox(c, d->key[0], d->key[1]);
-        for (int b = 0; b < BLOCKS; b++)
+        memcpy(numbers, c, sizeof(numbers));
+        for (int b = 0; b < VL; b++)
             for (int k = 0; k < 4; k++)
-                kept[4 * b + k] = c[k][b] >= d->threshold ? 1.0f : 0.0f;
-        size_t n = count - i < 4 * BLOCKS ? count - i : 4 * BLOCKS;
-        for (size_t k = 0; k < n; k++)
-            y[i + k] = kept[k] != 0 ? x[i + k] / d->rest : 0;
+                stream[4 * b + k] = numbers[k][b];
+        for (size_t k = 0; k < 4 * VL; k += VL) {
+            vu number = *(const vu_memory *)(stream + k);
+            size_t left = count - i < k ? 0 : count - i - k;
+            if (left >= VL) {
+                v_store(y + i + k, v_keep((vi)(number >= d->threshold), v_load(x + i + k) / d->rest));
+                continue;
+            }
+            for (size_t l = 0; l < left; l++)
+                y[i + k + l] = number[l] >= d->threshold ? x[i + k + l] / d->rest : 0;
+        }
     }
 }
 
-void CPU_NAME(adam)(float *param, const float *grad, float *m, float *v, size_t count, const float *table) {
+/* One segment's numbers, and what becomes of an element; float or vf. */
+#define ADAM_STEP(type, root_of)                                              \
+    type gradient = g + decay * p, first = b1 * m + rest1 * gradient;         \
+    type second = b2 * v + rest2 * (gradient * gradient);                     \
+    type changed = keep * p - step * first / (root_of(second) / root + eps)
+
+void CPU_NAME(adam)(float *param, const float *grad, float *moment1, float *moment2, size_t count,
+                    const float *table) {
     const float step = table[0], root = table[1], rest1 = table[2], rest2 = table[3], eps = table[4];
     const float b1 = 1 - rest1, b2 = 1 - rest2;
-    const float decay = table[7] == 0 ? table[5] : 0;              /* through the gradient */
+    const float decay = table[7] == 0 ? table[5] : 0;               /* through the gradient */
     const float keep = table[7] == 0 ? 1 : 1 - table[6] * table[5]; /* decoupled */
-    float *restrict p = param, *restrict first = m, *restrict second = v;
-    for (size_t i = 0; i < count; i++) {
-        float g = grad[i] + decay * p[i];
-        float a = b1 * first[i] + rest1 * g, b = b2 * second[i] + rest2 * (g * g);
-        first[i] = a;
-        second[i] = b;
-        p[i] = keep * p[i] - step * a / (sqrtf(b) / root + eps);
+    size_t i = 0;
+    for (; i + VL <= count; i += VL) {
+        v_ahead(param + i);
+        v_ahead(grad + i);
+        v_ahead(moment1 + i);
+        v_ahead(moment2 + i);
+        vf p = v_load(param + i), g = v_load(grad + i), m = v_load(moment1 + i), v = v_load(moment2 + i);
+        ADAM_STEP(vf, v_sqrt);
+        v_store(moment1 + i, first);
+        v_store(moment2 + i, second);
+        v_store(param + i, changed);
+    }
+    for (; i < count; i++) {
+        float p = param[i], g = grad[i], m = moment1[i], v = moment2[i];
+        ADAM_STEP(float, sqrtf);
+        moment1[i] = first;
+        moment2[i] = second;
+        param[i] = changed;
     }
 }

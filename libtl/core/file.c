@@ -11,7 +11,7 @@
 #define WRITE_BUFFER ((size_t)1 << 18)
 
 tl_status tl__map(tl_context *context, const char *path, tl__mapping *mapping) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* so that a FIFO is refused, not waited for */
     if (fd < 0)
         return tl__fail(context, errno == ENOENT ? TL_ERROR_NOT_FOUND : TL_ERROR_IO, "%s: %s", path, strerror(errno));
     struct stat st;

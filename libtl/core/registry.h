@@ -67,12 +67,16 @@ void tl__host_start(tl__host *host, tl_context *context, const char *name);
  * or "NAME: CALL: text of the status" if it said nothing. A number that is no status becomes TL_ERROR_DEVICE. */
 tl_status tl__host_result(tl__host *host, tl_status status, const char *call);
 
+/* The same words into text[size], for a failure that does not end the work. */
+void tl__host_describe(const tl__host *host, tl_status status, const char *call, char *text, size_t size);
+
 /* ---- probe.c: which devices there are ---- */
 
 typedef struct tl__found {
     tl__backend *backend;
-    uint32_t index; /* in the backend */
-    char name[48];  /* "cpu", "opencl:0" */
+    size_t admitted; /* the backend's place in the registry */
+    uint32_t index;  /* in the backend */
+    char name[48];   /* "cpu", "opencl:0" */
     tl_backend_device_info info;
 } tl__found;
 

@@ -79,7 +79,8 @@ static size_t held_count(size_t images, double fraction) {
 }
 
 /* Marks the images of one class, which begin at `first`, that are held out. */
-static void draw(const tl_dataset *d, size_t label, size_t first, double fraction, uint64_t seed, uint32_t *order, bool *held) {
+static void draw(const tl_dataset *d, size_t label, size_t first, double fraction, uint64_t seed, uint32_t *order,
+                 bool *held) {
     size_t images = d->class_sizes[label], count = held_count(images, fraction);
     for (size_t i = 0; i < images; i++)
         order[i] = (uint32_t)i;
@@ -90,8 +91,8 @@ static void draw(const tl_dataset *d, size_t label, size_t first, double fractio
         held[first + order[i]] = true;
 }
 
-static tl_status split(tl_context *context, const tl_dataset *d, double fraction, uint64_t seed, uint32_t *order, bool *held,
-                       tl_dataset **rest, tl_dataset **held_out) {
+static tl_status split(tl_context *context, const tl_dataset *d, double fraction, uint64_t seed, uint32_t *order,
+                       bool *held, tl_dataset **rest, tl_dataset **held_out) {
     size_t first = 0, count = 0;
     for (size_t label = 0; label < d->names->class_count; first += d->class_sizes[label++]) {
         draw(d, label, first, fraction, seed, order, held);
@@ -111,12 +112,13 @@ static tl_status split(tl_context *context, const tl_dataset *d, double fraction
     return TL_OK;
 }
 
-tl_status tl_dataset_split(tl_context *context, const tl_dataset *dataset, double fraction, uint64_t seed, tl_dataset **rest,
-                           tl_dataset **held_out) {
+tl_status tl_dataset_split(tl_context *context, const tl_dataset *dataset, double fraction, uint64_t seed,
+                           tl_dataset **rest, tl_dataset **held_out) {
     if (!dataset || !rest || !held_out)
         return tl__fail(context, TL_ERROR_ARGUMENT, "tl_dataset_split needs a data set and places for both parts");
     if (!(fraction > 0.0 && fraction < 1.0))
-        return tl__fail(context, TL_ERROR_ARGUMENT, "the fraction to hold out is %g and must be between 0 and 1", fraction);
+        return tl__fail(context, TL_ERROR_ARGUMENT, "the fraction to hold out is %g and must be between 0 and 1",
+                        fraction);
     for (size_t label = 0; label < dataset->names->class_count; label++)
         if (dataset->class_sizes[label] < 2)
             return tl__fail(context, TL_ERROR_DATA, "class \"%s\" has one image, which cannot be split",
@@ -131,20 +133,22 @@ tl_status tl_dataset_split(tl_context *context, const tl_dataset *dataset, doubl
 
 /* ---- what is in it ---- */
 
-tl_status tl_dataset_match(tl_context *context, const tl_dataset *dataset, const char *const *classes, size_t class_count) {
+tl_status tl_dataset_match(tl_context *context, const tl_dataset *dataset, const char *const *classes,
+                           size_t class_count) {
     if (!dataset || (!classes && class_count))
         return tl__fail(context, TL_ERROR_ARGUMENT, "tl_dataset_match needs a data set and class names");
     const tl__names *names = dataset->names;
     for (size_t i = 0; i < names->class_count && i < class_count; i++)
         if (strcmp(names->classes[i], classes[i]) != 0)
-            return tl__fail(context, TL_ERROR_DATA, "class %zu is \"%s\" in the data set and should be \"%s\"", i, names->classes[i],
-                            classes[i]);
+            return tl__fail(context, TL_ERROR_DATA, "class %zu is \"%s\" in the data set and should be \"%s\"", i,
+                            names->classes[i], classes[i]);
     if (names->class_count == class_count)
         return TL_OK;
     bool more = names->class_count > class_count;
     size_t first = more ? class_count : names->class_count;
-    return tl__fail(context, TL_ERROR_DATA, "the data set has %zu classes and should have %zu: \"%s\" is %s", names->class_count,
-                    class_count, more ? names->classes[first] : classes[first], more ? "too many" : "missing");
+    return tl__fail(context, TL_ERROR_DATA, "the data set has %zu classes and should have %zu: \"%s\" is %s",
+                    names->class_count, class_count, more ? names->classes[first] : classes[first],
+                    more ? "too many" : "missing");
 }
 
 size_t tl_dataset_size(const tl_dataset *dataset) {

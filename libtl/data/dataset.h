@@ -32,7 +32,8 @@ struct tl_dataset {
     size_t *class_sizes; /* [class_count] */
 };
 
-/* Fills an empty data set with what the folder holds. Errors as tl_dataset_open; what was begun stays in the data set. */
+/* Fills an empty data set with what the folder holds. Errors as tl_dataset_open; what was begun stays in the data set.
+ */
 tl_status tl__dataset_scan(tl_dataset *dataset, const char *folder);
 
 #endif

@@ -28,11 +28,13 @@ tl_status tl__preprocess_take(tl_context *context, const tl_preprocess *preproce
     if (p.crop < 1 || p.crop > 16384)
         return tl__fail(context, TL_ERROR_ARGUMENT, "crop is %d and must be 1 to 16384", p.crop);
     if (p.alpha != TL_ALPHA_DROP && p.alpha != TL_ALPHA_WHITE && p.alpha != TL_ALPHA_BLACK)
-        return tl__fail(context, TL_ERROR_ARGUMENT, "alpha is %d, which is none of drop, white and black", (int)p.alpha);
+        return tl__fail(context, TL_ERROR_ARGUMENT, "alpha is %d, which is none of drop, white and black",
+                        (int)p.alpha);
     for (int c = 0; c < 3; c++)
         if (!(p.std[c] > 0.0f) || p.std[c] > 3e38f || !(p.mean[c] > -3e38f && p.mean[c] < 3e38f))
-            return tl__fail(context, TL_ERROR_ARGUMENT, "mean %g and std %g of channel %d: both must be finite and std positive",
-                            (double)p.mean[c], (double)p.std[c], c);
+            return tl__fail(context, TL_ERROR_ARGUMENT,
+                            "mean %g and std %g of channel %d: both must be finite and std positive", (double)p.mean[c],
+                            (double)p.std[c], c);
     *out = p;
     return TL_OK;
 }

@@ -10,7 +10,7 @@
 #include "data/reader.h"
 
 #define MAX_SCANS 100 /* a small file can ask for any number of passes over a large image */
-#define MAX_ROWS 4    /* read at a time */
+#define MAX_ROWS  4   /* read at a time */
 
 /* jpeg_crop_scanline and jpeg_skip_scanlines */
 #if defined(LIBJPEG_TURBO_VERSION_NUMBER) && LIBJPEG_TURBO_VERSION_NUMBER >= 2001000
@@ -73,8 +73,8 @@ static void on_output(j_common_ptr info) {
 static void on_progress(j_common_ptr info) {
     struct tl__jpeg *j = info->client_data;
     if (j->info.input_scan_number > MAX_SCANS)
-        leave(j, tl__fail(j->reader->context, TL_ERROR_FORMAT, "%s: damaged JPEG: more than %d scans", j->reader->source.name,
-                          MAX_SCANS));
+        leave(j, tl__fail(j->reader->context, TL_ERROR_FORMAT, "%s: damaged JPEG: more than %d scans",
+                          j->reader->source.name, MAX_SCANS));
 }
 
 static void on_begin(j_decompress_ptr info) {
@@ -127,7 +127,8 @@ static void read_header(struct tl__jpeg *j) {
 static int skip_before(struct tl__jpeg *j) {
 #if CAN_SKIP
     const tl__resampler *r = &j->reader->resampler;
-    JDIMENSION block = (JDIMENSION)j->info.max_h_samp_factor * DCTSIZE, lines = (JDIMENSION)j->info.max_v_samp_factor * DCTSIZE;
+    JDIMENSION block = (JDIMENSION)j->info.max_h_samp_factor * DCTSIZE,
+               lines = (JDIMENSION)j->info.max_v_samp_factor * DCTSIZE;
     JDIMENSION begin = (JDIMENSION)r->x.first, end = begin + (JDIMENSION)r->x.count + block;
     begin = begin > block ? begin - block : 0;
     end = end < j->info.output_width ? end : j->info.output_width;
@@ -139,6 +140,7 @@ static int skip_before(struct tl__jpeg *j) {
         jpeg_skip_scanlines(&j->info, (above - 1) * lines);
     return (int)begin;
 #else
+    (void)j;
     return 0;
 #endif
 }

@@ -5,8 +5,8 @@
 #include "data/reader.h"
 
 typedef enum conversion {
-    CONVERT_TABLE,      /* a byte is an index: palettes, and grey of up to 8 bits */
-    CONVERT_RGB,        /* already what is wanted */
+    CONVERT_TABLE, /* a byte is an index: palettes, and grey of up to 8 bits */
+    CONVERT_RGB,   /* already what is wanted */
     CONVERT_RGBA,
     CONVERT_GREY_ALPHA,
 } conversion;
@@ -243,7 +243,8 @@ tl_status tl__png_read(tl__reader *reader) {
     tl_context *context = reader->context;
     d.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning, &d, on_allocate, on_release);
     if (!d.png)
-        return d.status != TL_OK ? d.status : tl__fail(context, TL_ERROR_INTERNAL, "libpng is not the one libtl was built for");
+        return d.status != TL_OK ? d.status
+                                 : tl__fail(context, TL_ERROR_INTERNAL, "libpng is not the one libtl was built for");
     d.info = png_create_info_struct(d.png);
     tl_status status = d.info ? read_guarded(&d) : d.status;
     png_destroy_read_struct(&d.png, &d.info, NULL);

@@ -1,6 +1,6 @@
 /* data/reader.h: one image after another, from a file or from memory to the pixels that a network sees. */
-#ifndef TL__READER_H
-#define TL__READER_H
+#ifndef TL__DATA_READER_H
+#define TL__DATA_READER_H
 
 #include <tl/image.h>
 

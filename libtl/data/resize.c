@@ -2,9 +2,14 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
 
 #define PRECISION 22 /* Pillow's: 32 bits less 8 of the pixel less 2 of headroom */
-#define HALF (1 << (PRECISION - 1))
+#define HALF      (1 << (PRECISION - 1))
 
 void tl__resampler_free(tl__resampler *resampler) {
     tl__free(resampler->context, resampler->x.start);
@@ -67,7 +72,7 @@ static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
 static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t size, int crop) {
     if (axis->in == in && axis->size_out == size)
         return TL_OK; /* the last image's, and the crop never changes */
-    axis->in = 0; /* until it is planned */
+    axis->in = 0;     /* until it is planned */
     int64_t spare = size - crop, first = 0;
     axis->pad = 0;
     axis->out = crop;
@@ -145,34 +150,70 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
 
 #define INLINE static inline __attribute__((always_inline))
 
-typedef uint8_t bytes4 __attribute__((vector_size(4)));
 typedef int32_t ints4 __attribute__((vector_size(16)));
 
+/* Four bytes to four integers and, where they would not fit, to the nearest byte back. Compilers do not find the
+ * instructions for this by themselves. */
+#if defined(__SSE2__)
+
 INLINE ints4 load4(const uint8_t *p) {
-    bytes4 b;
-    memcpy(&b, p, 4);
-    return __builtin_convertvector(b, ints4);
+    int bytes;
+    memcpy(&bytes, p, 4);
+    __m128i zero = _mm_setzero_si128();
+    return (ints4)_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero), zero);
 }
+
+INLINE void store4(uint8_t *p, ints4 v) {
+    __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
+    int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    memcpy(p, &bytes, 4);
+}
+
+#elif defined(__ARM_NEON)
+
+INLINE ints4 load4(const uint8_t *p) {
+    uint32_t bytes;
+    memcpy(&bytes, p, 4);
+    return (ints4)vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+}
+
+INLINE void store4(uint8_t *p, ints4 v) {
+    uint16x4_t words = vqmovun_s32((int32x4_t)v);
+    uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words))), 0);
+    memcpy(p, &bytes, 4);
+}
+
+#else
+
+INLINE ints4 load4(const uint8_t *p) {
+    return (ints4){p[0], p[1], p[2], p[3]};
+}
+
+INLINE void store4(uint8_t *p, ints4 v) {
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v[i] > 255 ? 255 : v[i]);
+}
+
+#endif
 
 /* A pixel is read and written as four bytes, the fourth of no meaning: the next pixel overwrites it. */
 INLINE void resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
-    const int32_t *weights = axis->weights;
-    for (int x = 0; x < axis->out; x++, weights += axis->taps, out += 3) {
-        const uint8_t *p = in + 3 * (size_t)axis->start[x];
-        int size = axis->size[x];
+    const int32_t *weights = axis->weights, *start = axis->start, *sizes = axis->size;
+    int outputs = axis->out, taps = axis->taps;
+    for (int x = 0; x < outputs; x++, weights += taps, out += 3) {
+        const uint8_t *p = in + 3 * (size_t)start[x];
+        int size = sizes[x];
         ints4 sum = {HALF, HALF, HALF, HALF};
         for (int i = 0; i < size; i++, p += 3)
             sum += load4(p) * weights[i];
-        sum >>= PRECISION;
-        ints4 over = sum > 255;
-        bytes4 b = __builtin_convertvector((sum & ~over) | (over & 255), bytes4);
-        memcpy(out, &b, 4);
+        store4(out, sum >> PRECISION);
     }
 }
 
 #define BLOCK 128
 
-INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out) {
+INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
+                          uint8_t *out) {
     int32_t sum[BLOCK];
     for (int begin = 0; begin < bytes; begin += BLOCK, rows += BLOCK, out += BLOCK) {
         int n = bytes - begin < BLOCK ? bytes - begin : BLOCK;
@@ -212,8 +253,8 @@ __attribute__((target("avx2"))) static void resize_row_avx2(const tl__axis *axis
     resize_row(axis, in, out);
 }
 
-__attribute__((target("avx2"))) static void resize_column_avx2(const uint8_t *rows, size_t stride, const int32_t *weights,
-                                                               int size, int bytes, uint8_t *out) {
+__attribute__((target("avx2"))) static void
+resize_column_avx2(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out) {
     resize_column(rows, stride, weights, size, bytes, out);
 }
 
@@ -257,7 +298,8 @@ static void finish_row(const tl__resampler *resampler, int index, uint8_t *work,
     const uint8_t *rows = resampler->rows + (size_t)(y->taps ? y->start[index] : index) * stride;
     uint8_t *column_out = rows_left ? work : out;
     if (y->taps)
-        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride, column_out);
+        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride,
+                          column_out);
     else
         memcpy(column_out, rows, stride);
     if (rows_left) {

@@ -22,7 +22,8 @@ typedef struct tl__axis {
 } tl__axis;
 
 typedef void tl__resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out);
-typedef void tl__resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out);
+typedef void tl__resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
+                               uint8_t *out);
 
 /* Its buffers are kept from image to image. */
 typedef struct tl__resampler {

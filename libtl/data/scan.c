@@ -64,7 +64,8 @@ static tl_status keep(tl_context *context, listing *l, char *name) {
 }
 
 /* One entry of `folder`: its path into `folders`, or its name into `files`. */
-static tl_status sort_entry(tl_context *context, const char *folder, const struct dirent *entry, listing *folders, listing *files) {
+static tl_status sort_entry(tl_context *context, const char *folder, const struct dirent *entry, listing *folders,
+                            listing *files) {
     if (entry->d_name[0] == '.')
         return TL_OK;
     char *path = tl__printf(context, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", entry->d_name);
@@ -113,7 +114,8 @@ static tl_status list(tl_context *context, const char *folder, listing *folders,
 static tl_status add_text(tl_context *context, tl__names *names, const char *folder, const char *name, size_t *at) {
     size_t length = strlen(folder) + 1 + strlen(name) + 1;
     if (names->text_size + length > names->text_room) {
-        size_t room = names->text_room * 2 > names->text_size + length ? names->text_room * 2 : names->text_size + length + 4096;
+        size_t room =
+            names->text_room * 2 > names->text_size + length ? names->text_room * 2 : names->text_size + length + 4096;
         char *text = tl__realloc(context, names->text, names->text_size, room);
         if (!text)
             return TL_ERROR_MEMORY;
@@ -144,8 +146,8 @@ static tl_status add_image(tl_dataset *d, const char *folder, const char *name, 
 
 static tl_status walk(tl_dataset *d, const char *folder, int32_t label, const chain *above);
 
-static tl_status walk_listed(tl_dataset *d, const char *folder, int32_t label, const chain *here, const listing *folders,
-                             const listing *files) {
+static tl_status walk_listed(tl_dataset *d, const char *folder, int32_t label, const chain *here,
+                             const listing *folders, const listing *files) {
     for (size_t i = 0; i < files->count; i++)
         TL__TRY(add_image(d, folder, files->names[i], label));
     for (size_t i = 0; i < folders->count; i++)
@@ -191,8 +193,10 @@ static const char *last_part(const char *path) {
 
 static tl_status read_classes(tl_dataset *d, const char *folder, const listing *classes, size_t loose) {
     if (!classes->count && loose)
-        return tl__fail(d->context, TL_ERROR_DATA, "%s: holds %zu images but no folders: put the images of each class into a folder "
-                        "of that name", folder, loose);
+        return tl__fail(d->context, TL_ERROR_DATA,
+                        "%s: holds %zu images but no folders: put the images of each class into a folder "
+                        "of that name",
+                        folder, loose);
     if (!classes->count)
         return tl__fail(d->context, TL_ERROR_DATA, "%s: holds no class folders", folder);
     if (classes->count > INT32_MAX)
@@ -205,7 +209,8 @@ static tl_status read_classes(tl_dataset *d, const char *folder, const listing *
     for (size_t i = 0; i < classes->count; i++) {
         TL__TRY(walk(d, classes->names[i], (int32_t)i, NULL));
         if (!d->class_sizes[i])
-            return tl__fail(d->context, TL_ERROR_DATA, "%s: no PNG or JPEG in the folder of class \"%s\"", classes->names[i], last_part(classes->names[i]));
+            return tl__fail(d->context, TL_ERROR_DATA, "%s: no PNG or JPEG in the folder of class \"%s\"",
+                            classes->names[i], last_part(classes->names[i]));
     }
     size_t first = names->text_size, ignored;
     for (size_t i = 0; i < classes->count; i++)

@@ -15,6 +15,8 @@ bool tl__slice_is(tl__slice slice, const char *text) {
 
 /* UTF-8 as Unicode defines it (no overlong forms, no surrogates), and no NUL, so that it can be a C string. */
 static bool valid_text(tl__slice slice) {
+    if (!slice.length)
+        return true;
     const uint8_t *s = (const uint8_t *)slice.text, *end = s + slice.length;
     while (s < end) {
         if (*s == 0)
@@ -122,6 +124,43 @@ tl_status tl__archive_own(tl__archive *archive, void *block) {
     else
         tl__free(archive->context, block);
     return status;
+}
+
+static tl_status map_companion(tl__archive *archive, tl__slice name, tl__companion *made) {
+    tl_context *context = archive->context;
+    const char *slash = strrchr(archive->path, '/');
+    size_t folder = slash ? (size_t)(slash + 1 - archive->path) : 0;
+    char *path = join(archive, (tl__slice){archive->path, folder}, name);
+    if (!path)
+        return join_status((tl__slice){archive->path, folder}, name);
+    tl_status status = tl__map(context, path, &made->mapping);
+    if (status == TL_OK)
+        made->name = tl__strdup(context, path + folder);
+    tl__free(context, path);
+    if (status == TL_OK && !made->name) {
+        tl__unmap(&made->mapping);
+        return TL_ERROR_MEMORY;
+    }
+    return status == TL_OK ? TL_OK : tl__fail_at(context, status, "%s: needs another file", archive->path);
+}
+
+tl_status tl__archive_companion(tl__archive *archive, tl__slice name, tl__mapping *mapping) {
+    tl_context *context = archive->context;
+    for (size_t i = 0; i < archive->companion_count; i++)
+        if (tl__slice_is(name, archive->companions[i].name)) {
+            *mapping = archive->companions[i].mapping;
+            return TL_OK;
+        }
+    if (!name.length || memchr(name.text, '/', name.length) || !valid_text(name))
+        return tl__fail(context, TL_ERROR_FORMAT, "%s: its values are in \"%.*s\", which is no file beside it",
+                        archive->path, TL__SLICE(name));
+    tl__companion made = {0};
+    TL__TRY(tl__grow(context, (void **)&archive->companions, &archive->companion_capacity, archive->companion_count,
+                     sizeof made));
+    TL__TRY(map_companion(archive, name, &made));
+    archive->companions[archive->companion_count++] = made;
+    *mapping = made.mapping;
+    return TL_OK;
 }
 
 bool tl__shape_count(int rank, const int64_t *shape, int64_t *count) {
@@ -279,10 +318,15 @@ void tl__archive_close(tl__archive *archive) {
         tl__free(context, archive->entries[i].name);
     for (size_t i = 0; i < archive->owned_count; i++)
         tl__free(context, archive->owned[i]);
+    for (size_t i = 0; i < archive->companion_count; i++) {
+        tl__unmap(&archive->companions[i].mapping);
+        tl__free(context, archive->companions[i].name);
+    }
     free_pairs(context, archive->metadata, archive->metadata_count);
     free_pairs(context, archive->unread, archive->unread_count);
     tl__free(context, archive->entries);
     tl__free(context, archive->owned);
+    tl__free(context, archive->companions);
     tl__free(context, archive->layers);
     tl__free(context, archive->by_name);
     tl__unmap(&archive->mapping);

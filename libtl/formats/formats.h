@@ -6,9 +6,9 @@
 
 #define TL__ARCHIVE_MAX_RANK 8
 
-/* One tensor in a file. `data` points into the mapping (at no particular alignment, little endian); where `strides`
+/* One tensor in a file. `data` points into a mapping (at no particular alignment, little endian); where `strides`
  * is not plain C order the elements lie apart (PyTorch's views). Every index was checked to stay inside the file
- * when the archive was opened, and count elements never take more bytes than the file has. Booleans are U8. */
+ * when the archive was opened, and the elements of one never take more bytes than its file has. Booleans are U8. */
 typedef struct tl__entry {
     char *name; /* UTF-8 */
     int dtype;  /* tl_dtype */
@@ -24,8 +24,8 @@ typedef struct tl__metadata {
 } tl__metadata;
 
 /* What ONNX adds to a tensor list: which initialisers the Conv and Gemm/MatMul nodes use, in graph order. Each is
- * an index into entries, or SIZE_MAX. Initialisers that pass through Constant, Identity or Cast nodes are followed; one
- * that passes through Transpose gets an entry of its own. */
+ * an index into entries, or SIZE_MAX. What Constant, Identity and Transpose nodes make of initialisers are entries
+ * too, under the name of their output (Transpose: with other strides); through Cast they are followed. */
 typedef struct tl__archive_layer {
     size_t weight;    /* always there */
     size_t bias;      /* one value an output; an Add that follows counts too, so its shape may be [1,O,1,1] */
@@ -33,6 +33,12 @@ typedef struct tl__archive_layer {
     bool convolution; /* weight [out, in / groups, kernel...]; otherwise a linear one */
     bool transposed;  /* of a linear one: the weight is [in, out], not [out, in] */
 } tl__archive_layer;
+
+/* A file beside the archive that holds values for it (ONNX with external data). */
+typedef struct tl__companion {
+    char *name;
+    tl__mapping mapping;
+} tl__companion;
 
 typedef struct tl__archive {
     tl_context *context;
@@ -50,13 +56,16 @@ typedef struct tl__archive {
     const tl__entry **by_name; /* sorted */
     void **owned;              /* values that had to be decoded (ONNX) */
     size_t owned_count, owned_capacity;
+    tl__companion *companions;
+    size_t companion_count, companion_capacity;
 } tl__archive;
 
 /* Opens a file of any known format, told by its contents. Names have "module." and the wrapping dictionary
  * ("state_dict", "model", ...) taken off. Nothing in the file is executed, and no more memory is used than its
- * size explains: about 32 bytes for each of the file's at the very worst, a few KiB for real ones. The file must stay
- * as it is while the archive is open. TL_ERROR_NOT_FOUND, TL_ERROR_IO, TL_ERROR_FORMAT (what is wrong, where),
- * TL_ERROR_MEMORY, TL_ERROR_LIMIT, TL_UNSUPPORTED (big endian, external data). */
+ * size explains: about 32 bytes for each of the file's at the very worst, some KiB for real ones. ONNX may name files
+ * in the same folder that hold its values; they are mapped too. All of them must stay as they are while the archive
+ * is open. TL_ERROR_NOT_FOUND, TL_ERROR_IO, TL_ERROR_FORMAT (what is wrong, where), TL_ERROR_MEMORY, TL_ERROR_LIMIT,
+ * TL_UNSUPPORTED (big endian). */
 tl_status tl__archive_open(tl_context *context, const char *path, tl__archive **out);
 void tl__archive_close(tl__archive *archive); /* NULL is fine */
 

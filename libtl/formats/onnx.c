@@ -268,9 +268,10 @@ static tl_status gemm(struct graph *graph, const struct node *node) {
     const struct value *weight = input(graph, node, 1, ENTRY);
     if (!weight || entry_of(graph, weight)->rank != 2)
         return TL_OK;
+    /* one that scales is no linear layer of a network of ours, and is missed when layers are counted */
     if (number_attribute(node, "alpha", 1) != 1 || number_attribute(node, "beta", 1) != 1 ||
         number_attribute(node, "transA", 0) != 0)
-        return fail(graph, node->output, "its Gemm is not a plain linear layer");
+        return TL_OK;
     tl__archive_layer layer = new_layer(weight, input(graph, node, 2, ENTRY));
     layer.transposed = number_attribute(node, "transB", 0) == 0;
     return add_layer(graph, node, layer);
@@ -313,8 +314,19 @@ static tl_status normalization(struct graph *graph, const struct node *node) {
     return TL_OK;
 }
 
+/* PyTorch's exporter keeps one of several equal initialisers and names the others as Identities of it. */
+static tl_status identity(struct graph *graph, const struct node *node) {
+    const struct value *value = input(graph, node, 0, ENTRY);
+    if (!value || !node->output.length)
+        return TL_OK;
+    tl__entry entry = *entry_of(graph, value);
+    TL__TRY(tl__archive_add(graph->archive, (tl__slice){0}, node->output, &entry));
+    set_output(graph, node, ENTRY, graph->archive->entry_count - 1);
+    return TL_OK;
+}
+
 /* read_f32 converts from any type, so a Cast changes nothing for us. */
-static tl_status same(struct graph *graph, const struct node *node) {
+static tl_status cast(struct graph *graph, const struct node *node) {
     const struct value *value = input(graph, node, 0, ENTRY);
     if (value)
         set_output(graph, node, ENTRY, value->index);
@@ -325,8 +337,10 @@ static const struct {
     const char *type;
     tl_status (*apply)(struct graph *graph, const struct node *node);
 } operators[] = {
-    {"Conv", convolution},      {"Gemm", gemm}, {"MatMul", matmul}, {"Add", add}, {"BatchNormalization", normalization},
-    {"Transpose", transpose}, {"Constant", constant}, {"Identity", same}, {"Cast", same},
+    {"Conv", convolution}, {"Gemm", gemm},         {"MatMul", matmul},
+    {"Add", add},          {"BatchNormalization", normalization},
+    {"Constant", constant}, {"Identity", identity}, {"Transpose", transpose},
+    {"Cast", cast},
 };
 
 static tl_status walk_nodes(struct graph *graph) {

@@ -13,6 +13,7 @@ enum {
     TENSOR_NAME = 8,
     TENSOR_RAW = 9,
     TENSOR_DOUBLES = 10,
+    TENSOR_EXTERNAL = 13,
     TENSOR_LOCATION = 14,
 };
 
@@ -43,6 +44,8 @@ static const struct {
 struct tensor {
     tl__slice bytes, name, raw;
     bool has_raw, outside, segmented;
+    tl__slice file; /* of the values, where they are outside */
+    uint64_t offset, length; /* length 0: not said */
     uint64_t type;
     tl__entry entry;
 };
@@ -71,6 +74,32 @@ static tl_status read_dims(tl__archive *archive, struct tensor *tensor, const tl
     return fits ? TL_OK : fail(archive, tensor->name, "has negative sizes or more than 8 dimensions");
 }
 
+static bool decimal(tl__slice text, uint64_t *value) {
+    *value = 0;
+    for (size_t i = 0; i < text.length; i++)
+        if (text.text[i] < '0' || text.text[i] > '9' || __builtin_mul_overflow(*value, 10, value) ||
+            __builtin_add_overflow(*value, (uint64_t)(text.text[i] - '0'), value))
+            return false;
+    return text.length > 0;
+}
+
+/* One key and value of external_data. */
+static tl_status read_external(tl__archive *archive, struct tensor *tensor, tl__slice bytes) {
+    tl__message message = tl__message_of(bytes);
+    tl__field field;
+    tl__slice key = {0}, value = {0};
+    while (tl__message_next(&message, &field))
+        *(field.number == 1 ? &key : &value) = field.bytes;
+    bool fits = true;
+    if (tl__slice_is(key, "location"))
+        tensor->file = value;
+    else if (tl__slice_is(key, "offset"))
+        fits = decimal(value, &tensor->offset);
+    else if (tl__slice_is(key, "length"))
+        fits = decimal(value, &tensor->length);
+    return fits && !message.broken ? TL_OK : fail(archive, tensor->name, "does not say where its values are");
+}
+
 static tl_status read_fields(tl__archive *archive, struct tensor *tensor) {
     tl__message message = tl__message_of(tensor->bytes);
     tl__field field;
@@ -84,6 +113,7 @@ static tl_status read_fields(tl__archive *archive, struct tensor *tensor) {
             tensor->raw = field.bytes;
             tensor->has_raw = true;
             break;
+        case TENSOR_EXTERNAL: TL__TRY(read_external(archive, tensor, field.bytes)); break;
         case TENSOR_LOCATION: tensor->outside = field.value != 0; break;
         default: break;
         }
@@ -167,15 +197,24 @@ static tl_status read_values(tl__archive *archive, struct tensor *tensor) {
     return TL_OK;
 }
 
+static tl_status use_outside(tl__archive *archive, struct tensor *tensor, uint64_t size) {
+    tl__mapping mapping;
+    tl_status status = tl__archive_companion(archive, tensor->file, &mapping);
+    if (status != TL_OK)
+        return status;
+    if ((tensor->length && tensor->length != size) || tensor->offset > mapping.size ||
+        size > mapping.size - tensor->offset)
+        return fail(archive, tensor->name, "its shape does not fit its bytes in the other file");
+    tensor->entry.data = mapping.data ? mapping.data + tensor->offset : NULL;
+    return TL_OK;
+}
+
 tl_status tl__onnx_add_tensor(tl__archive *archive, tl__slice bytes, tl__slice name, bool *added) {
     struct tensor tensor = {.bytes = bytes, .name = name};
     *added = false;
     TL__TRY(read_fields(archive, &tensor));
     if (name.length)
         tensor.name = name;
-    if (tensor.outside)
-        return tl__fail(archive->context, TL_UNSUPPORTED, "%s: %.*s: its values are in another file, which is not read",
-                        archive->path, TL__SLICE(tensor.name));
     if (tensor.segmented)
         return fail(archive, tensor.name, "is a segment of a tensor");
     bool known = tensor.type > 0 && tensor.type < TL__COUNT(types);
@@ -188,7 +227,9 @@ tl_status tl__onnx_add_tensor(tl__archive *archive, tl__slice bytes, tl__slice n
         !tl__multiply(entry->count, (int64_t)tl__dtype_size(entry->dtype), &size))
         return fail(archive, tensor.name, "its shape is too large");
     tl__shape_strides(entry->rank, entry->shape, entry->strides);
-    if (tensor.has_raw) {
+    if (tensor.outside) {
+        TL__TRY(use_outside(archive, &tensor, (uint64_t)size));
+    } else if (tensor.has_raw) {
         if ((uint64_t)size != tensor.raw.length)
             return fail(archive, tensor.name, "its shape does not fit its bytes");
         entry->data = (const uint8_t *)tensor.raw.text;

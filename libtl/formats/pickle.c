@@ -154,7 +154,7 @@ static tl_status pop_mark(tl__pickle *pickle, size_t *first) {
 static tl_status collect(tl__pickle *pickle, tl__pickle_kind kind, size_t first) {
     if (kind == TL__PICKLE_TUPLE && first == pickle->stack_count)
         return push(pickle, NODE_EMPTY_TUPLE);
-    uint32_t made;
+    uint32_t made = 0;
     TL__TRY(tl__pickle_make(pickle, (tl__node){.kind = (uint8_t)kind, .depth = 1}, &made));
     size_t step = kind == TL__PICKLE_DICT ? 2 : 1;
     if ((pickle->stack_count - first) % step != 0)
@@ -183,13 +183,13 @@ static tl_status extend(tl__pickle *pickle, tl__pickle_kind kind, size_t first) 
 }
 
 static tl_status extend_from_mark(tl__pickle *pickle, tl__pickle_kind kind) {
-    size_t first;
+    size_t first = 0;
     TL__TRY(pop_mark(pickle, &first));
     return extend(pickle, kind, first);
 }
 
 static tl_status collect_from_mark(tl__pickle *pickle, tl__pickle_kind kind) {
-    size_t first;
+    size_t first = 0;
     TL__TRY(pop_mark(pickle, &first));
     return collect(pickle, kind, first);
 }
@@ -213,7 +213,7 @@ static tl_status take(tl__pickle *pickle, uint64_t bytes, const uint8_t **data) 
 }
 
 static tl_status take_number(tl__pickle *pickle, size_t bytes, uint64_t *number) {
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     TL__TRY(take(pickle, bytes, &data));
     *number = tl__read_le(data, bytes);
     return TL_OK;
@@ -229,8 +229,8 @@ static tl_status take_line(tl__pickle *pickle, tl__slice *line) {
 }
 
 static tl_status text(tl__pickle *pickle, size_t length_bytes, bool opaque) {
-    uint64_t length;
-    const uint8_t *data;
+    uint64_t length = 0;
+    const uint8_t *data = NULL;
     TL__TRY(take_number(pickle, length_bytes, &length));
     TL__TRY(take(pickle, length, &data));
     if (opaque)
@@ -244,8 +244,8 @@ static tl_status text(tl__pickle *pickle, size_t length_bytes, bool opaque) {
 
 /* Two's complement of any length; those that int64 cannot hold (the magic number of old files) are opaque. */
 static tl_status long_integer(tl__pickle *pickle, size_t length_bytes) {
-    uint64_t length;
-    const uint8_t *data;
+    uint64_t length = 0;
+    const uint8_t *data = NULL;
     TL__TRY(take_number(pickle, length_bytes, &length));
     TL__TRY(take(pickle, length, &data));
     if (length > 8)
@@ -271,13 +271,13 @@ static tl_status put(tl__pickle *pickle, uint64_t slot) {
 }
 
 static tl_status put_at(tl__pickle *pickle, size_t bytes) {
-    uint64_t slot;
+    uint64_t slot = 0;
     TL__TRY(take_number(pickle, bytes, &slot));
     return put(pickle, slot);
 }
 
 static tl_status get(tl__pickle *pickle, size_t bytes) {
-    uint64_t slot;
+    uint64_t slot = 0;
     TL__TRY(take_number(pickle, bytes, &slot));
     if (slot >= pickle->memo_count)
         return tl__pickle_fail(pickle, TL_ERROR_FORMAT, "asks its memo for what is not there");
@@ -294,7 +294,7 @@ static tl_status global(tl__pickle *pickle) {
 }
 
 static tl_status stack_global(tl__pickle *pickle) {
-    uint32_t module, name, index;
+    uint32_t module = 0, name = 0, index = 0;
     TL__TRY(pop(pickle, &name));
     TL__TRY(pop(pickle, &module));
     const tl__node *m = tl__pickle_node(pickle, module), *n = tl__pickle_node(pickle, name);
@@ -305,7 +305,7 @@ static tl_status stack_global(tl__pickle *pickle) {
 }
 
 static tl_status call(tl__pickle *pickle) {
-    uint32_t function, arguments, result;
+    uint32_t function = 0, arguments = 0, result = 0;
     TL__TRY(pop(pickle, &arguments));
     TL__TRY(pop(pickle, &function));
     TL__TRY(tl__pickle_call(pickle, function, arguments, &result));
@@ -313,14 +313,14 @@ static tl_status call(tl__pickle *pickle) {
 }
 
 static tl_status build(tl__pickle *pickle) {
-    uint32_t state;
+    uint32_t state = 0;
     TL__TRY(pop(pickle, &state));
     return has(pickle, 1) ? tl__pickle_build(pickle, pickle->stack[pickle->stack_count - 1], state)
                           : underflow(pickle);
 }
 
 static tl_status persistent(tl__pickle *pickle) {
-    uint32_t tuple;
+    uint32_t tuple = 0;
     TL__TRY(pop(pickle, &tuple));
     if (tl__pickle_node(pickle, tuple)->kind != TL__PICKLE_TUPLE)
         return tl__pickle_fail(pickle, TL_ERROR_FORMAT, "a persistent object that is not PyTorch's");
@@ -335,19 +335,19 @@ static tl_status mark(tl__pickle *pickle) {
 }
 
 static tl_status small_integer(tl__pickle *pickle, size_t bytes) {
-    uint64_t value;
+    uint64_t value = 0;
     TL__TRY(take_number(pickle, bytes, &value));
     return push_integer(pickle, bytes == 4 ? (int32_t)(uint32_t)value : (int64_t)value);
 }
 
 static tl_status skip(tl__pickle *pickle, size_t bytes, bool opaque) {
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     TL__TRY(take(pickle, bytes, &data));
     return opaque ? push(pickle, NODE_OPAQUE) : TL_OK;
 }
 
 static tl_status protocol(tl__pickle *pickle) {
-    uint64_t version;
+    uint64_t version = 0;
     TL__TRY(take_number(pickle, 1, &version));
     return version >= 2 && version <= 5
                ? TL_OK
@@ -449,7 +449,7 @@ static tl_status run(tl__pickle *pickle) {
     for (int i = 0; i < FIXED_NODES; i++)
         TL__TRY(tl__pickle_make(pickle, fixed[i], &index));
     for (long count = 0; count < TL__PICKLE_MAX_OPCODES; count++) {
-        const uint8_t *opcode;
+        const uint8_t *opcode = NULL;
         TL__TRY(take(pickle, 1, &opcode));
         if (*opcode == '.') {
             if (pickle->mark_count || pickle->stack_count != 1)

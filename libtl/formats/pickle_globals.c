@@ -153,9 +153,9 @@ static tl_status make_tensor(tl__pickle *pickle, uint32_t function, uint32_t arg
         if (!is(dtype, TL__PICKLE_GLOBAL) || tl__pickle_global(dtype)->kind != TL__GLOBAL_STORAGE)
             return malformed(pickle, global);
     }
-    return tl__pickle_make(
-        pickle, (tl__node){.kind = TL__PICKLE_TENSOR, .depth = 1, .global = callee->global, .of.items.first = arguments},
-        result);
+    const tl__node node = {
+        .kind = TL__PICKLE_TENSOR, .depth = 1, .global = callee->global, .of.items.first = arguments};
+    return tl__pickle_make(pickle, node, result);
 }
 
 /* Parameter(tensor, ...) is the tensor. Files of PyTorch's first years make an empty one and BUILD it. */

@@ -2,7 +2,7 @@
 
 tl__message tl__message_of(tl__slice bytes) {
     const uint8_t *data = (const uint8_t *)bytes.text;
-    return (tl__message){.at = data, .end = data + bytes.length};
+    return (tl__message){.at = data, .end = bytes.length ? data + bytes.length : data};
 }
 
 static bool broken(tl__message *message) {

@@ -37,6 +37,9 @@ tl_status tl__archive_add_metadata(tl__archive *archive, const char *key, const 
 /* The archive frees the block when it is closed; on failure it is freed at once. */
 tl_status tl__archive_own(tl__archive *archive, void *block);
 
+/* The file `name` in the archive's own folder, mapped until the archive is closed. A name with a slash is refused. */
+tl_status tl__archive_companion(tl__archive *archive, tl__slice name, tl__mapping *mapping);
+
 /* Product of the shape in *count; false where it is negative or overflows. */
 bool tl__shape_count(int rank, const int64_t *shape, int64_t *count);
 void tl__shape_strides(int rank, const int64_t *shape, int64_t *strides); /* of C order */

@@ -39,9 +39,10 @@ static tl_status describe(tl_context *context, const char *path, json_t *root, c
     TL__TRY(output_bytes(context, path, output, &bytes));
     if (__builtin_add_overflow(*offset, bytes, &end))
         return tl__fail(context, TL_ERROR_ARGUMENT, "%s: more than a file can hold", path);
-    if (!output->name || strcmp(output->name, "__metadata__") == 0 || json_object_get(root, output->name))
-        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: two tensors are named %s", path,
-                        output->name ? output->name : "(null)");
+    if (!output->name || strcmp(output->name, "__metadata__") == 0)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: a tensor without a name of its own", path);
+    if (json_object_get(root, output->name))
+        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: two tensors are named %s", path, output->name);
     json_t *shape = json_array();
     bool failed = !shape;
     for (int i = 0; i < output->rank; i++)

@@ -15,9 +15,10 @@ static const char *const wrappers[] = {
 static const char *const others[] = {"optim", "lr_sched", "sched", "scaler"};
 
 static tl_status fail(const tl__torch *torch, tl__slice name, const char *what) {
-    tl__archive *archive = torch->archive;
-    return name.length ? tl__fail(archive->context, TL_ERROR_FORMAT, "%s: %.*s: %s", archive->path, TL__SLICE(name), what)
-                       : tl__fail(archive->context, TL_ERROR_FORMAT, "%s: %s", archive->path, what);
+    tl_context *context = torch->archive->context;
+    const char *path = torch->archive->path;
+    return name.length ? tl__fail(context, TL_ERROR_FORMAT, "%s: %.*s: %s", path, TL__SLICE(name), what)
+                       : tl__fail(context, TL_ERROR_FORMAT, "%s: %s", path, what);
 }
 
 static const tl__node *item(const tl__torch *torch, const tl__node *tuple, uint32_t at, tl__pickle_kind kind) {
@@ -97,8 +98,9 @@ void tl__torch_end(tl__torch *torch) {
 
 tl__storage *tl__torch_storage(const tl__torch *torch, tl__slice key) {
     tl__storage wanted = {.key = key};
-    return torch->storage_count ? bsearch(&wanted, torch->storages, torch->storage_count, sizeof wanted, compare_storages)
-                                : NULL;
+    if (!torch->storage_count)
+        return NULL;
+    return bsearch(&wanted, torch->storages, torch->storage_count, sizeof wanted, compare_storages);
 }
 
 /* ---- tensors ---- */

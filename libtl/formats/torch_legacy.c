@@ -18,6 +18,11 @@ static tl_status fail(const tl__legacy *legacy, const char *what) {
     return tl__fail(legacy->archive->context, TL_ERROR_FORMAT, "%s: %s", legacy->archive->path, what);
 }
 
+static tl_status fail_storage(const tl__legacy *legacy, tl__slice key, const char *what) {
+    return tl__fail(legacy->archive->context, TL_ERROR_FORMAT, "%s: storage %.*s %s", legacy->archive->path,
+                    TL__SLICE(key), what);
+}
+
 static tl_status next_pickle(tl__legacy *legacy, tl__pickle *pickle) {
     const tl__mapping *mapping = &legacy->archive->mapping;
     TL__TRY(tl__pickle_load(legacy->archive->context, legacy->archive->path, mapping->data + legacy->at,
@@ -61,19 +66,16 @@ static tl_status check_machine(tl__legacy *legacy) {
 }
 
 static tl_status place_storage(tl__legacy *legacy, tl__torch *torch, tl__slice key) {
-    tl__archive *archive = legacy->archive;
-    const tl__mapping *mapping = &archive->mapping;
+    const tl__mapping *mapping = &legacy->archive->mapping;
     tl__storage *storage = tl__torch_storage(torch, key);
     if (!storage || storage->data)
-        return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: storage %.*s: %s", archive->path, TL__SLICE(key),
-                        storage ? "is there twice" : "belongs to no tensor");
+        return fail_storage(legacy, key, storage ? "is there twice" : "belongs to no tensor");
     if (mapping->size - legacy->at < 8)
         return fail(legacy, "is cut off in its storages");
     uint64_t count = tl__read_le(mapping->data + legacy->at, 8), bytes = tl__storage_bytes(storage);
     legacy->at += 8;
     if (count != (uint64_t)storage->count)
-        return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: storage %.*s: does not have the size that its tensors need",
-                        archive->path, TL__SLICE(key));
+        return fail_storage(legacy, key, "does not have the size that its tensors need");
     if (bytes > mapping->size - legacy->at)
         return fail(legacy, "is cut off in its storages");
     storage->data = mapping->data + legacy->at;
@@ -96,8 +98,7 @@ static tl_status place_storages(tl__legacy *legacy, tl__torch *torch, const tl__
     }
     for (size_t i = 0; i < torch->storage_count; i++)
         if (!torch->storages[i].data)
-            return tl__fail(legacy->archive->context, TL_ERROR_FORMAT, "%s: storage %.*s, which its tensors need, is not in it",
-                            legacy->archive->path, TL__SLICE(torch->storages[i].key));
+            return fail_storage(legacy, torch->storages[i].key, "is not in it, but its tensors need it");
     return TL_OK;
 }
 

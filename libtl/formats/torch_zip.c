@@ -4,7 +4,8 @@
 #include <string.h>
 #include <zip.h>
 
-#define CHUNK 65536
+#define CHUNK 16384
+#define FORGET ((uint64_t)4 << 20)
 
 /* The zip entries are stored as they are, so tensors can lie in the mapping: nothing is unpacked. libzip reads the
  * archive through a source of ours over the mapping, which notes where it reads. That is how we learn where an
@@ -26,6 +27,7 @@ typedef struct tl__zip_file {
     tl__zip_source source;
     zip_t *zip;
     uint8_t *chunk;
+    uint64_t touched; /* bytes read since the pages were given back */
     tl__zip_entry *entries; /* sorted by name */
     size_t count;
     tl__slice root; /* the folder that everything is in, with its slash */
@@ -106,7 +108,8 @@ static tl_status open_zip(tl__zip_file *file) {
     return status;
 }
 
-/* Reads the entry through libzip, which checks its CRC, and compares with the mapping, which proves the place. */
+/* Reads the entry through libzip, which checks its CRC, and compares with the mapping, which proves the place. The
+ * pages need not stay: a whole network would be resident before anyone asks for its weights. */
 static tl_status check_entry(tl__zip_file *file, zip_uint64_t index, const char *name, tl__zip_entry *entry) {
     zip_file_t *stream = zip_fopen_index(file->zip, index, 0);
     if (!stream)
@@ -124,6 +127,11 @@ static tl_status check_entry(tl__zip_file *file, zip_uint64_t index, const char 
             break;
         }
         done += (uint64_t)got;
+        file->touched += (uint64_t)got;
+        if (file->touched >= FORGET) {
+            tl__map_forget(&file->archive->mapping, 0, file->archive->mapping.size);
+            file->touched = 0;
+        }
     }
     if (got < 0)
         status = fail_zip(file, name, zip_file_get_error(stream));
@@ -214,8 +222,9 @@ static tl_status read_torch(tl__zip_file *file, tl__torch *torch, const tl__zip_
         tl__storage *storage = &torch->storages[i];
         const tl__zip_entry *entry = find(file, "data/", storage->key);
         if (!entry)
-            return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: data/%.*s, which its tensors need, is not in it",
-                            archive->path, TL__SLICE(storage->key));
+            return tl__fail(archive->context, TL_ERROR_FORMAT,
+                            "%s: storage data/%.*s is not in it, but its tensors need it", archive->path,
+                            TL__SLICE(storage->key));
         if (entry->size != tl__storage_bytes(storage))
             return fail(file, entry->name.text, "does not have the size that its tensors need");
         storage->data = entry->data;

@@ -36,12 +36,11 @@ static int only_crossing(const tl__graph *graph, int last, const bool *frozen) {
     return crossing;
 }
 
-int tl__graph_frozen_cut(const tl__graph *graph, const char **reason) {
+tl_status tl__graph_frozen_cut(const tl__graph *graph, int *out, const char **reason) {
     bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
     int cut = -1;
-    *reason = "out of memory";
     if (!frozen)
-        return -1;
+        return TL_ERROR_MEMORY;
     *reason = NULL;
     for (size_t n = 0; n < graph->node_count; n++) {
         const tl__node *node = &graph->nodes[n];
@@ -62,7 +61,8 @@ int tl__graph_frozen_cut(const tl__graph *graph, const char **reason) {
     if (cut < 0 && !*reason)
         *reason = "nothing is frozen";
     tl__free(graph->context, frozen);
-    return cut;
+    *out = cut;
+    return TL_OK;
 }
 
 void tl__graph_cut(tl__graph *graph, int value) {

@@ -144,9 +144,9 @@ void tl__graph_fuse(tl__graph *graph);
 int tl__graph_split(tl__graph *graph, int node, int parts[4]);
 
 /* The last value through which everything that neither trains nor varies passes: computed from inputs and constants
- * by deterministic nodes only, and the only such value that the rest reads. -1: there is none beyond the input; then
- * *reason says why, in words that live for ever. */
-int tl__graph_frozen_cut(const tl__graph *graph, const char **reason);
+ * by deterministic nodes only, and the only such value that the rest reads. -1: there is none beyond the input. *reason
+ * says why it is not further on, in words that live for ever. TL_ERROR_MEMORY. */
+tl_status tl__graph_frozen_cut(const tl__graph *graph, int *cut, const char **reason);
 /* Makes a computed value an input: what led to it is no longer reached. */
 void tl__graph_cut(tl__graph *graph, int value);
 

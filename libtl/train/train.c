@@ -23,6 +23,7 @@ typedef struct run {
     uint32_t *order;
     float *rows;     /* a batch of features */
     int32_t *labels; /* and its labels */
+    int64_t *confusion; /* of val, this epoch's */
     int epoch, epochs;
     tl_progress progress;
     double phase_start;
@@ -197,7 +198,9 @@ static tl_status train_epoch(run *r, tl_score *score) {
 }
 
 static tl_status validate(run *r, tl_score *score) {
-    tl__tally tally = {.classes = r->model->options.classes};
+    size_t classes = (size_t)r->model->options.classes;
+    tl__tally tally = {.confusion = r->confusion, .classes = (int)classes};
+    memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
     if (r->val_features)
         TL__TRY(tl__evaluate_features(r->val_runner, r->val_features, r->val, &tally));
@@ -221,7 +224,8 @@ static tl_status run_epoch(run *r, size_t stage, int stage_epoch) {
     double start = tl__seconds();
     r->epoch++;
     tl_epoch epoch = {.size = sizeof epoch, .stage = r->trainer->stages[stage].name, .stage_index = (int)stage, .epoch = r->epoch,
-                      .epochs = r->epochs, .stage_epoch = stage_epoch, .lr = r->trainer->stages[stage].lr};
+                      .epochs = r->epochs, .stage_epoch = stage_epoch, .lr = r->trainer->stages[stage].lr,
+                      .confusion = r->confusion};
     TL__TRY(train_epoch(r, &epoch.train));
     if (r->val)
         TL__TRY(validate(r, &epoch.val));
@@ -229,8 +233,9 @@ static tl_status run_epoch(run *r, size_t stage, int stage_epoch) {
     epoch.best = is_better(r, &epoch);
     epoch.seconds = tl__seconds() - start;
     r->last = epoch;
+    r->last.confusion = NULL; /* lives as long as the callback */
     if (epoch.best)
-        r->best = epoch;
+        r->best = r->last;
     return r->options->on_epoch ? r->options->on_epoch(r->options->user, &epoch, r->model) : TL_OK;
 }
 
@@ -257,6 +262,9 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
     r->labels = tl__alloc(r->context, (size_t)r->options->batch * sizeof *r->labels);
     if (!r->order || !r->labels)
+        return TL_ERROR_MEMORY;
+    size_t classes = (size_t)r->model->options.classes;
+    if (r->val && !(r->confusion = tl__alloc(r->context, classes * classes * sizeof *r->confusion)))
         return TL_ERROR_MEMORY;
     tl__loader_options loading = {.batch = r->options->batch, .workers = r->options->workers, .cache_bytes = PIXEL_CACHE};
     TL__TRY(tl__loader_create(r->context, r->train, preprocess, &loading, &r->loader));
@@ -319,6 +327,7 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
     tl_trainer_destroy(r.trainer);
     tl__free(model->context, r.order);
     tl__free(model->context, r.labels);
+    tl__free(model->context, r.confusion);
     tl__free(model->context, changed);
     if (status == TL_OK && result) {
         made.last = r.last;

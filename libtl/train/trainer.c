@@ -89,9 +89,9 @@ static tl_status find_cut(tl_trainer *trainer) {
     if (trainer->options.bn == TL_BN_MIXED)
         draw.batch = 2; /* one image may be too few for batch statistics */
     TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
-    trainer->cut = tl__graph_frozen_cut(graph, &trainer->cut_reason);
+    tl_status status = tl__graph_frozen_cut(graph, &trainer->cut, &trainer->cut_reason);
     tl__graph_destroy(graph);
-    return TL_OK;
+    return status;
 }
 
 /* The state of the model's parameters and Adam goes to the host, flags change, and back to the device. */
@@ -133,17 +133,19 @@ static tl_status copy_options(tl_trainer *trainer, const tl_train_options *optio
         return TL_ERROR_MEMORY;
     const char *from = (const char *)o->stages;
     size_t stride = o->stages[0].size; /* the caller's sizeof: its array's step */
+    if (!stride)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "the stages were not initialised");
     for (size_t i = 0; i < o->stage_count; i++) {
-        tl_stage *stage = &trainer->stages[i];
-        tl_stage_init(stage, sizeof *stage);
-        if (stride == 0)
-            return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %zu was not initialised", i);
-        memcpy(stage, from + i * stride, stride < sizeof *stage ? stride : sizeof *stage);
-        TL__TRY(tl__stage_check(trainer->context, stage));
-        stage->name = tl__strdup(trainer->context, stage->name ? stage->name : "head");
-        stage->train = stage->train ? tl__strdup(trainer->context, stage->train) : NULL;
-        if (!stage->name || (!stage->train && ((const tl_stage *)(from + i * stride))->train))
+        tl_stage stage;
+        tl_stage_init(&stage, sizeof stage);
+        memcpy(&stage, from + i * stride, stride < sizeof stage ? stride : sizeof stage);
+        const char *name = stage.name ? stage.name : "head", *patterns = stage.train;
+        stage.name = tl__strdup(trainer->context, name);
+        stage.train = patterns && stage.name ? tl__strdup(trainer->context, patterns) : NULL;
+        trainer->stages[i] = stage;
+        if (!stage.name || (patterns && !stage.train))
             return TL_ERROR_MEMORY;
+        TL__TRY(tl__stage_check(trainer->context, &stage));
     }
     o->stages = trainer->stages;
     return TL_OK;

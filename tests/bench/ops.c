@@ -1,7 +1,7 @@
 /* ops.c: how fast single operations run: memory traffic in GB/s (what must be read and written, once each) and, for
  * convolutions, GFLOP/s. On the CPU, with the instruction set and threads that the arguments or the defaults name:
  *
- *     tests/bench/ops [--isa NAME] [--threads N] [--filter TEXT] [--seconds S]
+ *     tests/bench/ops [--isa NAME] [--threads N] [--filter TEXT] [--seconds S] [--batch N]
  *
  * Not a test: it is built by `make check` and run by hand. */
 #include <stdio.h>
@@ -16,6 +16,7 @@ const tl_backend *tl__backend_entry_cpu(uint32_t abi, const tl_host *host);
 static t_device *device;
 static const char *filter;
 static double seconds = 0.3;
+static int batch = 32;
 
 static double now(void) {
     struct timespec t;
@@ -177,10 +178,10 @@ static void losses(int n, int h, int w, int k) {
 static void others(void) {
     t_op op;
     t_begin(&op, TL_OP_NORMALIZE);
-    t_give(&op, 0, TL_DTYPE_U8, T_SHAPE(32, 224, 224, 3));
+    t_give(&op, 0, TL_DTYPE_U8, T_SHAPE(batch, 224, 224, 3));
     t_give(&op, 1, TL_DTYPE_F32, T_SHAPE(3, 256));
-    t_give(&op, 2, TL_DTYPE_F32, T_SHAPE(32, 224, 224, 3));
-    bench(&op, 0, "normalize 32x224x224x3");
+    t_give(&op, 2, TL_DTYPE_F32, T_SHAPE(batch, 224, 224, 3));
+    bench(&op, 0, "normalize 224x224x3");
     t_end(&op);
     t_begin(&op, TL_OP_ADAM);
     const int64_t count = 25000000;
@@ -224,32 +225,32 @@ static void convolution(int n, int h, int w, int c, int o, int k, int stride, in
 }
 
 static void all(void) {
-    static const int sizes[][4] = {{32, 112, 112, 64}, {32, 56, 56, 256}, {32, 28, 28, 512}, {32, 14, 14, 1024},
-                                   {32, 7, 7, 2048}, {32, 7, 7, 512}};
+    static const int sizes[][3] = {{112, 112, 64}, {56, 56, 256}, {28, 28, 512}, {14, 14, 1024}, {7, 7, 2048},
+                                   {7, 7, 512}};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         const int *s = sizes[i];
-        maps(TL_OP_BATCHNORM, "xcccc-x", 0, s[0], s[1], s[2], s[3]);
-        maps(TL_OP_BATCHNORM, "xcccc-xcc", 1, s[0], s[1], s[2], s[3]);
-        maps(TL_OP_BATCHNORM, "xccccxxcc", 1, s[0], s[1], s[2], s[3]);
-        maps(TL_OP_BATCHNORM_GRAD, "xxcccxx", 0, s[0], s[1], s[2], s[3]);
-        maps(TL_OP_BATCHNORM_GRAD, "xxcccxxcc", 0, s[0], s[1], s[2], s[3]);
-        maps(TL_OP_BATCHNORM_GRAD, "xxcccxxcc", 1, s[0], s[1], s[2], s[3]);
+        maps(TL_OP_BATCHNORM, "xcccc-x", 0, batch, s[0], s[1], s[2]);
+        maps(TL_OP_BATCHNORM, "xcccc-xcc", 1, batch, s[0], s[1], s[2]);
+        maps(TL_OP_BATCHNORM, "xccccxxcc", 1, batch, s[0], s[1], s[2]);
+        maps(TL_OP_BATCHNORM_GRAD, "xxcccxx", 0, batch, s[0], s[1], s[2]);
+        maps(TL_OP_BATCHNORM_GRAD, "xxcccxxcc", 0, batch, s[0], s[1], s[2]);
+        maps(TL_OP_BATCHNORM_GRAD, "xxcccxxcc", 1, batch, s[0], s[1], s[2]);
     }
-    maps(TL_OP_RELU, "xx", 0, 32, 56, 56, 256);
-    maps(TL_OP_RELU, "xx", 2, 32, 56, 56, 256);
-    maps(TL_OP_RELU_GRAD, "xxx", 0, 32, 56, 56, 256);
-    maps(TL_OP_ADD, "xxx", 0, 32, 56, 56, 256);
-    maps(TL_OP_DROPOUT, "x4x", 0, 32, 28, 28, 512);
-    pools(32, 112, 112, 64);
-    losses(32, 224, 224, 21);
-    losses(32, 1, 1, 1000);
+    maps(TL_OP_RELU, "xx", 0, batch, 56, 56, 256);
+    maps(TL_OP_RELU, "xx", 2, batch, 56, 56, 256);
+    maps(TL_OP_RELU_GRAD, "xxx", 0, batch, 56, 56, 256);
+    maps(TL_OP_ADD, "xxx", 0, batch, 56, 56, 256);
+    maps(TL_OP_DROPOUT, "x4x", 0, batch, 28, 28, 512);
+    pools(batch, 112, 112, 64);
+    losses(batch, 224, 224, 21);
+    losses(batch, 1, 1, 1000);
     others();
-    convolution(8, 56, 56, 64, 64, 1, 1, 0, 1);
-    convolution(8, 56, 56, 64, 64, 3, 1, 1, 1);
-    convolution(8, 28, 28, 128, 512, 1, 1, 0, 1);
-    convolution(8, 14, 14, 256, 256, 3, 1, 1, 1);
-    convolution(8, 224, 224, 3, 64, 7, 2, 3, 1);
-    convolution(8, 56, 56, 128, 128, 3, 1, 1, 32);
+    convolution(batch, 56, 56, 64, 64, 1, 1, 0, 1);
+    convolution(batch, 56, 56, 64, 64, 3, 1, 1, 1);
+    convolution(batch, 28, 28, 128, 512, 1, 1, 0, 1);
+    convolution(batch, 14, 14, 256, 256, 3, 1, 1, 1);
+    convolution(batch, 224, 224, 3, 64, 7, 2, 3, 1);
+    convolution(batch, 56, 56, 128, 128, 3, 1, 1, 32);
 }
 
 int main(int argc, char **argv) {
@@ -263,6 +264,8 @@ int main(int argc, char **argv) {
             filter = argv[i + 1];
         else if (strcmp(argv[i], "--seconds") == 0)
             seconds = atof(argv[i + 1]);
+        else if (strcmp(argv[i], "--batch") == 0)
+            batch = atoi(argv[i + 1]);
     device = t_device_open(tl__backend_entry_cpu(TL_BACKEND_ABI, t_host()), 0, isa, atoi(threads));
     if (!device) {
         fprintf(stderr, "%s\n", t_failure());

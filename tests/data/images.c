@@ -1,5 +1,5 @@
 /* images [DIR]: every file that DIR/index.json lists as good must give the bytes of NAME.rgb, every bad one an error
- * that names the file and touches nothing. Without DIR: tests/data/images. */
+ * that names the file and touches nothing. Without DIR: tests/data/pictures. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -40,7 +40,9 @@ static void preprocess_of(const json_t *entry, tl_preprocess *preprocess) {
     preprocess->resize = number_of(entry, "resize", preprocess->resize);
     preprocess->crop = number_of(entry, "crop", preprocess->crop);
     const char *alpha = text_of(entry, "alpha");
-    preprocess->alpha = strcmp(alpha, "white") == 0 ? TL_ALPHA_WHITE : strcmp(alpha, "black") == 0 ? TL_ALPHA_BLACK : TL_ALPHA_DROP;
+    preprocess->alpha = strcmp(alpha, "white") == 0   ? TL_ALPHA_WHITE
+                        : strcmp(alpha, "black") == 0 ? TL_ALPHA_BLACK
+                                                      : TL_ALPHA_DROP;
 }
 
 static void good(tl_context *context, const char *folder, const json_t *entry) {
@@ -67,8 +69,8 @@ static void good(tl_context *context, const char *folder, const json_t *entry) {
         if (status != TL_OK)
             snprintf(why, sizeof why, "%s", tl_context_message(context));
         else if (differ)
-            snprintf(why, sizeof why, "%zu of %zu bytes differ, the first at %zu: %d instead of %d", differ, bytes, first,
-                     got[first], expected[first]);
+            snprintf(why, sizeof why, "%zu of %zu bytes differ, the first at %zu: %d instead of %d", differ, bytes,
+                     first, got[first], expected[first]);
         report(status == TL_OK && !differ, file, note, why);
     }
     if (stream)
@@ -104,7 +106,7 @@ int main(int argc, char **argv) {
     if (argc > 1)
         snprintf(folder, sizeof folder, "%s", argv[1]);
     else
-        snprintf(folder, sizeof folder, "%s/tests/data/images", source ? source : ".");
+        snprintf(folder, sizeof folder, "%s/tests/data/pictures", source ? source : ".");
     snprintf(path, sizeof path, "%s/index.json", folder);
     json_error_t error;
     json_t *index = json_load_file(path, 0, &error);

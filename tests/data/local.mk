@@ -1,8 +1,21 @@
 # tests/data
-check_PROGRAMS += images
-TESTS += images
-EXTRA_DIST += %reldir%/images
+EXTRA_DIST += %reldir%/pictures
 
-images_SOURCES = %reldir%/images.c
-images_CFLAGS = $(TL_TEST_CFLAGS)
-images_LDADD = $(TL_TEST_LDADD)
+check_PROGRAMS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader
+TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader
+
+%canon_reldir%_images_SOURCES = %reldir%/images.c
+%canon_reldir%_images_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_images_LDADD = $(TL_TEST_LDADD)
+
+%canon_reldir%_dataset_SOURCES = %reldir%/dataset.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_dataset_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_dataset_LDADD = $(TL_TEST_LDADD)
+
+%canon_reldir%_decode_SOURCES = %reldir%/decode.c %reldir%/draw.h %reldir%/draw.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_decode_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_decode_LDADD = $(TL_TEST_LDADD)
+
+%canon_reldir%_loader_SOURCES = %reldir%/loader.c %reldir%/draw.h %reldir%/draw.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_loader_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_loader_LDADD = $(TL_TEST_LDADD)

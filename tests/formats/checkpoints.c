@@ -119,8 +119,8 @@ static void check_good(const char *name, const tl__archive *archive, const tl__a
         result(true, name, "%s, %zu tensors%s%s", archive->format, archive->entry_count,
                allowed ? ", differs as it should: " : "", d.first);
     else
-        result(false, name, "missing %d, extra %d, other shapes %d + %d, other values %d; first: %s", d.missing, d.extra,
-               d.shape, d.head_shape, d.value, d.first);
+        result(false, name, "missing %d, extra %d, other shapes %d + %d, other values %d; first: %s", d.missing,
+               d.extra, d.shape, d.head_shape, d.value, d.first);
 }
 
 static void check_file(const char *folder, const char *name, const tl__archive *expected) {

@@ -73,6 +73,66 @@ bool write_file(const char *path, const void *data, size_t size) {
     return fclose(file) == 0 && written;
 }
 
+void put(struct bytes *bytes, const void *data, size_t size) {
+    while (bytes->size + size > bytes->capacity) {
+        bytes->capacity = bytes->capacity ? 2 * bytes->capacity : 256;
+        bytes->data = realloc(bytes->data, bytes->capacity);
+        if (!bytes->data)
+            exit(99);
+    }
+    memcpy(bytes->data + bytes->size, data, size);
+    bytes->size += size;
+}
+
+void put_text(struct bytes *bytes, const char *text) {
+    put(bytes, text, strlen(text));
+}
+
+void put_le(struct bytes *bytes, uint64_t value, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        put(bytes, &(uint8_t){(uint8_t)(value >> 8 * i)}, 1);
+}
+
+bool write_bytes(struct bytes *bytes, const char *path) {
+    bool written = write_file(path, bytes->data ? bytes->data : (const void *)"", bytes->size);
+    free(bytes->data);
+    *bytes = (struct bytes){0};
+    return written;
+}
+
+tl__archive *open_bytes(tl_context *context, struct bytes *bytes, tl_status *status) {
+    char path[512];
+    tl__archive *archive = NULL;
+    snprintf(path, sizeof path, "%s", temporary("bytes"));
+    *status = write_bytes(bytes, path) ? tl__archive_open(context, path, &archive) : TL_ERROR_IO;
+    unlink(path);
+    return archive;
+}
+
+bool has_values(const tl__entry *entry, const float *values, int64_t count) {
+    float *got = malloc((size_t)(count ? count : 1) * sizeof *got);
+    if (!got)
+        exit(99);
+    bool same = entry && entry->count == count;
+    if (same && count) {
+        tl__entry_read_f32(entry, 0, count, got);
+        same = memcmp(got, values, (size_t)count * sizeof *got) == 0;
+    }
+    free(got);
+    return same;
+}
+
+void read_everything(const tl__archive *archive) {
+    float values[4096];
+    for (size_t i = 0; i < archive->entry_count; i++) {
+        const tl__entry *entry = &archive->entries[i];
+        for (int64_t first = 0, count; first < entry->count; first += count) {
+            count = entry->count - first < 4096 ? entry->count - first : 4096;
+            tl__entry_read_f32(entry, first, count, values);
+        }
+    }
+}
+
 static char folder[256];
 
 const char *temporary(const char *name) {

@@ -1,1 +1,21 @@
-# tests/plugin
+# The registry of backends, with a backend that misbehaves on demand. fake.la becomes a module that is loaded as an
+# installed one would be: -rpath makes libtool build it shared.
+check_LTLIBRARIES += %reldir%/fake.la libtl-test-plugin.la
+%canon_reldir%_fake_la_SOURCES = %reldir%/fake.h %reldir%/fake.c %reldir%/fake_ops.c
+%canon_reldir%_fake_la_CFLAGS = $(AM_CFLAGS)
+%canon_reldir%_fake_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
+
+libtl_test_plugin_la_SOURCES = %reldir%/harness.h %reldir%/harness.c
+libtl_test_plugin_la_CFLAGS = $(TL_TEST_CFLAGS)
+
+TL_PLUGIN_TESTS = %reldir%/abi %reldir%/registry %reldir%/device
+check_PROGRAMS += $(TL_PLUGIN_TESTS)
+TESTS += $(TL_PLUGIN_TESTS) %reldir%/setuid.sh
+EXTRA_DIST += %reldir%/setuid.sh
+
+%canon_reldir%_registry_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_registry_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_abi_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_abi_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_device_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_device_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)

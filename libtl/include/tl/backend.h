@@ -173,10 +173,12 @@ typedef struct tl_host {
     void *user;   /* first argument of all below */
     void *(*allocate)(void *user, size_t bytes, size_t alignment); /* NULL when out of memory */
     void (*release)(void *user, void *memory);                      /* NULL is fine */
-    void (*log)(void *user, tl_log_level level, const char *text);
-    /* An option of the device by name ("threads", "isa", ...) or NULL where the user did not set it. */
+    void (*log)(void *user, tl_log_level level, const char *text); /* one line; libtl puts the device's name before it */
+    /* An option of the device by name ("threads", "isa", ...) or NULL where the user did not set it. What the program
+     * leaves open comes from the environment: TL_FAKE_REFUSE is the option "refuse" of a backend "fake". Copy it. */
     const char *(*option)(void *user, const char *name);
-    /* Records the text of a failure (one line) and returns `status`, so that one can `return host->fail(...)`. */
+    /* Records the text of a failure (one line, before which libtl puts the device's name) and returns `status`, so
+     * that one can `return host->fail(...)`. */
     tl_status (*fail)(void *user, tl_status status, const char *text);
 } tl_host;
 
@@ -217,6 +219,7 @@ typedef struct tl_device_properties {
     const char *description;   /* "AVX-512, 2 threads"; lives with the device */
 } tl_device_properties;
 
+/* All are required, but for buffer_host where the device is not host_visible. */
 typedef struct tl_device_ops {
     uint32_t size;
 
@@ -247,6 +250,7 @@ typedef struct tl_device_ops {
                          uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
 } tl_device_ops;
 
+/* All are required. */
 typedef struct tl_kernel_ops {
     uint32_t size;
     /* Says once which memory the kernel works on: a view for each operand (absent ones and constants have a NULL
@@ -270,12 +274,14 @@ struct tl_backend_kernel {
 typedef struct tl_backend {
     uint32_t size;
     uint32_t abi;        /* TL_BACKEND_ABI it was built with */
-    const char *name;    /* "cpu", "opencl": devices are cpu, opencl:0, opencl:1, ...; [a-z][a-z0-9]* */
+    const char *name;    /* "cpu", "opencl": devices are cpu, opencl:0, opencl:1, ...; [a-z][a-z0-9]*, up to 31
+                          * characters, not "auto"; unique: what is built in comes first, then the order of loading */
     const char *version; /* of the backend */
     int32_t priority;    /* among equals, `auto` takes the higher one */
 
     /* Says what is there. `*count` becomes the number of devices, of which the first `capacity` are written to
-     * `infos` (each with its size set by the caller). None is TL_OK with 0; why none goes to host->log. */
+     * `infos`: zeroed, each with its size set by the caller, and that many bytes apart, which need not be your
+     * sizeof. None is TL_OK with 0; why none goes to host->log. */
     tl_status (*probe)(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
     tl_status (*open)(const tl_host *host, uint32_t index, tl_backend_device **device);
 } tl_backend;

@@ -20,16 +20,18 @@ TL_API tl_status tl_dataset_open(tl_context *context, const char *folder, tl_dat
 /* NULL is fine. Splits stay valid when what they came from is destroyed. */
 TL_API void tl_dataset_destroy(tl_dataset *dataset);
 
-/* Holds out a part of each class: of a class with n images, floor(n * fraction + 0.5) but at least one and at most n - 1 go to
- * `held_out`, the others to `rest`, drawn by `seed` (the same on every machine). Both keep the order of `dataset`.
- * The draw of a class depends on its name, its number of images and the seed alone: its image numbers 0 .. n - 1 are
- * shuffled (Fisher-Yates from the end, Philox4x32-10 started with the seed and the name), the first are held out.
+/* Holds out a part of each class: of a class with n images, floor(n * fraction + 0.5) but at least one and at most
+ * n - 1 go to `held_out`, the others to `rest`, drawn by `seed` (the same on every machine). Both keep the order of
+ * `dataset`. The draw of a class depends on its name, its number of images and the seed alone: its image numbers
+ * 0 .. n - 1 are shuffled (Fisher-Yates from the end, Philox4x32-10 started with the seed and the name), the first
+ * are held out.
  * TL_ERROR_ARGUMENT: fraction not in (0, 1). TL_ERROR_DATA: a class with one image. TL_ERROR_MEMORY. */
 TL_API tl_status tl_dataset_split(tl_context *context, const tl_dataset *dataset, double fraction, uint64_t seed,
                                   tl_dataset **rest, tl_dataset **held_out);
 
 /* Checks that both name the same classes in the same order. TL_ERROR_DATA with the first difference in words. */
-TL_API tl_status tl_dataset_match(tl_context *context, const tl_dataset *dataset, const char *const *classes, size_t class_count);
+TL_API tl_status tl_dataset_match(tl_context *context, const tl_dataset *dataset, const char *const *classes,
+                                  size_t class_count);
 
 TL_API size_t tl_dataset_size(const tl_dataset *dataset);                     /* images */
 TL_API size_t tl_dataset_class_count(const tl_dataset *dataset);

@@ -1,5 +1,5 @@
 /* tl/image.h: from a PNG or JPEG file to the pixels a network sees, equal byte for byte to what Pillow and
- * torchvision make of the same file. */
+ * torchvision make of the same file (Pillow 13, where versions differ). */
 #ifndef TL_IMAGE_H
 #define TL_IMAGE_H
 
@@ -29,9 +29,12 @@ TL_API void tl_preprocess_init(tl_preprocess *preprocess, size_t size);
 
 /* Reads `path`, makes RGB of it, resizes and crops: crop * crop * 3 bytes, row by row, into `rgb`.
  * Grey, palette (with or without transparency), alpha, 1 to 16 bits, interlaced; baseline and progressive JPEG in
- * grey, YCbCr, RGB, CMYK, YCCK. EXIF orientation is ignored, as Pillow does by default.
- * TL_ERROR_IO: cannot be read. TL_ERROR_FORMAT: not a PNG or JPEG, or damaged. TL_ERROR_LIMIT: more than 2^28
- * pixels. TL_ERROR_ARGUMENT: a bad preprocess. TL_ERROR_MEMORY. The message names the file. */
+ * grey, YCbCr, RGB, CMYK, YCCK. EXIF orientation is ignored, as Pillow does by default. Read, but logged as a
+ * warning: 16-bit grey, of which the high byte is kept (Pillow would cut it off at 255), and a JPEG with damage that
+ * every reader mends.
+ * TL_ERROR_IO: cannot be read. TL_ERROR_FORMAT: not a PNG or JPEG, damaged, or truncated. TL_ERROR_LIMIT: more than
+ * 2^28 pixels, or a JPEG that takes 2 GiB to decode. TL_ERROR_ARGUMENT: a bad preprocess. TL_ERROR_MEMORY. The
+ * message names the file; `rgb` is untouched on failure. */
 TL_API tl_status tl_image_load(tl_context *context, const char *path, const tl_preprocess *preprocess, uint8_t *rgb);
 
 /* As torchvision's Normalize(ToTensor(.)): y = (byte / 255 - mean[c]) / std[c], every step rounded to float.

@@ -1,0 +1,207 @@
+/* tl bench */
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cli/json.h"
+#include "cli/options.h"
+#include "cli/session.h"
+
+static const cli_option options[] = {
+    {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
+    {CLI_SIZE, "size", "N", "side of the square images, in pixels (default: 224)"},
+    {CLI_MODE, "mode", "MODE", "forward (default), or a training step of: head, layer4, full"},
+    {CLI_DEVICE, "device", "DEVICE", "where to compute: auto, cpu, ... ('tl devices' lists them)"},
+    {CLI_THREADS, "threads", "N", "threads of the CPU backend"},
+    {CLI_LAYERS, "layers", NULL, "time every node of the plan by itself, too"},
+    {CLI_JSON, "json", NULL, "one JSON object"},
+    {0, NULL, NULL, NULL},
+};
+
+static const char *const modes[] = {"forward", "head", "layer4", "full"};
+
+typedef struct request {
+    const char *arch, *device, *mode;
+    int batch, size, threads;
+    bool layers, json;
+    json_t *nodes;
+    bool headed;
+} request;
+
+static uint64_t peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static void on_node(void *user, const char *node, const char *operation, const char *implementation, double seconds,
+                    double flops)
+{
+    request *r = user;
+    double rate = seconds > 0 ? flops / seconds * 1e-9 : 0;
+    if (r->json) {
+        json_t *object = json_object();
+        json_object_set_new(object, "node", cli_json_text(node));
+        json_object_set_new(object, "operation", cli_json_text(operation));
+        json_object_set_new(object, "implementation", cli_json_text(implementation));
+        json_object_set_new(object, "seconds", cli_json_real(seconds));
+        json_object_set_new(object, "flops", cli_json_real(flops));
+        json_array_append_new(r->nodes, object);
+        return;
+    }
+    if (!r->headed)
+        cli_print("%-34s %-20s %-22s %9s %9s\n", "node", "operation", "implementation", "ms", "GFLOP/s");
+    r->headed = true;
+    cli_print("%-34s %-20s %-22s %9.3f", node, operation, implementation ? implementation : "", seconds * 1e3);
+    if (flops > 0)
+        cli_print(" %9.1f\n", rate);
+    else
+        cli_print(" %9s\n", "");
+}
+
+static const char *patterns(const request *r)
+{
+    bool vgg = !strncmp(r->arch, "vgg", 3);
+    if (!strcmp(r->mode, "full"))
+        return "*";
+    if (!strcmp(r->mode, "layer4"))
+        return "layer4.*, fc.*";
+    return vgg ? "classifier.6.*" : "fc.*";
+}
+
+static void print_result(const request *r, const tl_device *device, const tl_bench_result *result, double ready)
+{
+    if (r->json) {
+        json_t *object = json_object();
+        json_object_set_new(object, "arch", cli_json_text(r->arch));
+        json_object_set_new(object, "mode", cli_json_text(r->mode));
+        json_object_set_new(object, "batch", json_integer(r->batch));
+        json_object_set_new(object, "size", json_integer(r->size));
+        json_object_set_new(object, "device", cli_json_text(tl_device_name(device)));
+        json_object_set_new(object, "description", cli_json_text(tl_device_description(device)));
+        json_object_set_new(object, "images_per_second", cli_json_real(result->images_per_second));
+        json_object_set_new(object, "best_images_per_second", cli_json_real(result->best_images_per_second));
+        json_object_set_new(object, "steps", json_integer(result->steps));
+        json_object_set_new(object, "resident_bytes", json_integer((json_int_t)peak_bytes()));
+        json_object_set_new(object, "arena_bytes", json_integer((json_int_t)result->arena_bytes));
+        json_object_set_new(object, "ready_seconds", cli_json_ratio(ready));
+        json_object_set_new(object, "flops", cli_json_real(result->flops_per_image));
+        if (r->nodes)
+            json_object_set_new(object, "nodes", r->nodes);
+        cli_json_print(object);
+        return;
+    }
+    cli_print("%s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, r->batch, r->size, tl_device_name(device),
+              tl_device_description(device));
+    cli_print("%.2f images/s (median of %d steps), %.2f at best\n", result->images_per_second, result->steps,
+              result->best_images_per_second);
+    cli_print("%.2f GFLOP an image, %.1f GFLOP/s · ready after %.2f s · %s resident, %s of them in the plan\n",
+              result->flops_per_image * 1e-9, result->flops_per_image * result->images_per_second * 1e-9, ready,
+              cli_bytes(peak_bytes()), cli_bytes(result->arena_bytes));
+}
+
+static int measure(request *r, tl_context *context, tl_model *model, tl_device *device)
+{
+    bool forward = !strcmp(r->mode, "forward");
+    tl_bench_options bench = {
+        .size = sizeof(bench),
+        .mode = forward ? TL_BENCH_FORWARD : TL_BENCH_TRAIN,
+        .train = forward ? NULL : patterns(r),
+        .batch = r->batch,
+        .pixels = r->size,
+        .user = r,
+        .on_node = r->layers ? on_node : NULL,
+    };
+    tl_bench_result result = {.size = sizeof(result)};
+    double before = cli_process_seconds();
+    if (r->layers && r->json)
+        r->nodes = json_array();
+    tl_status status = tl_bench(model, device, &bench, &result);
+    if (status != TL_OK) {
+        json_decref(r->nodes);
+        return cli_failed(context, status, NULL);
+    }
+    print_result(r, device, &result, before + result.first_seconds);
+    return CLI_DONE;
+}
+
+static int work(request *r)
+{
+    tl_context *context = cli_context_create();
+    tl_model *model = NULL;
+    tl_device *device = NULL;
+    tl_model_options model_options;
+    if (!context)
+        return CLI_FAILED;
+    tl_model_options_init(&model_options, sizeof(model_options));
+    model_options.arch = r->arch;
+    int code = cli_device_open(context, r->device, r->threads, NULL, &device);
+    if (code == CLI_DONE) {
+        tl_status status = tl_model_create(context, &model_options, &model);
+        if (status != TL_OK)
+            code = cli_failed(context, status, NULL);
+        if (status == TL_ERROR_NOT_FOUND)
+            code = CLI_USAGE;
+    }
+    if (code == CLI_DONE && !strcmp(r->mode, "layer4") && !strncmp(r->arch, "vgg", 3))
+        code = cli_usage("bench", "--mode layer4: %s has no layer4", r->arch);
+    if (code == CLI_DONE)
+        code = measure(r, context, model, device);
+    tl_model_destroy(model);
+    tl_device_close(device);
+    tl_context_destroy(context);
+    return code;
+}
+
+static int bad_mode(const char *mode)
+{
+    const char *near = cli_nearest(mode, modes, CLI_COUNT(modes));
+    if (near)
+        return cli_usage("bench", "--mode: '%s' is none of forward, head, layer4 and full; did you mean %s?", mode, near);
+    return cli_usage("bench", "--mode: '%s' is none of forward, head, layer4 and full", mode);
+}
+
+static int run(int argc, char **argv)
+{
+    request r = {.batch = 32, .size = 224, .mode = "forward"};
+    const char *value;
+    int letter, code = CLI_DONE;
+    while ((letter = cli_next_option(&cli_bench, argc, argv, &value, &code)) > 0) {
+        bool ok = true;
+        switch (letter) {
+        case CLI_JSON: r.json = true; break;
+        case CLI_LAYERS: r.layers = true; break;
+        case CLI_DEVICE: r.device = value; break;
+        case CLI_MODE:
+            r.mode = NULL;
+            for (size_t i = 0; i < CLI_COUNT(modes); i++)
+                if (!strcmp(modes[i], value))
+                    r.mode = modes[i];
+            if (!r.mode)
+                return bad_mode(value);
+            break;
+        case CLI_BATCH: ok = cli_option_int(&cli_bench, "batch", value, 1, 4096, &r.batch); break;
+        case CLI_SIZE: ok = cli_option_int(&cli_bench, "size", value, 1, 16384, &r.size); break;
+        case CLI_THREADS: ok = cli_option_int(&cli_bench, "threads", value, 1, 1024, &r.threads); break;
+        }
+        if (!ok)
+            return CLI_USAGE;
+    }
+    if (letter < 0)
+        return code;
+    if (argc - optind != 1)
+        return cli_usage("bench", "which network? tl bench resnet50");
+    r.arch = argv[optind];
+    return work(&r);
+}
+
+const cli_verb cli_bench = {
+    .name = "bench",
+    .usage = "[OPTION]... ARCH",
+    .summary = "Times a network with random weights on made-up images.",
+    .details = "forward times inference; head, layer4 and full time a training step with that part trainable and nothing\n"
+               "cached. images_per_second is of the median step. ready_seconds: from the start of the process to the first\n"
+               "result; resident_bytes: the most memory the process ever had.\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,144 @@
+/* tl eval */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/options.h"
+#include "cli/score.h"
+#include "cli/session.h"
+
+static const cli_option options[] = {
+    {CLI_JSON, "json", NULL, "one JSON object"},
+    {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
+    {CLI_DEVICE, "device", "DEVICE", "where to compute: auto, cpu, ... ('tl devices' lists them)"},
+    {CLI_THREADS, "threads", "N", "threads of the CPU backend"},
+    {0, NULL, NULL, NULL},
+};
+
+typedef struct request {
+    const char *model_path, *data_path, *device;
+    int batch, threads;
+    bool json;
+} request;
+
+static void print_result(const request *r, const tl_model *model, const tl_dataset *data, const tl_score *score,
+                         const int64_t *confusion)
+{
+    size_t classes = tl_dataset_class_count(data);
+    const char *const *names = tl_dataset_classes(data);
+    if (r->json) {
+        json_t *object = json_object();
+        json_object_set_new(object, "model", cli_json_text(r->model_path));
+        json_object_set_new(object, "arch", cli_json_text(tl_model_arch(model)));
+        json_object_set_new(object, "data", cli_json_text(r->data_path));
+        cli_score_json(object, score, names, confusion, classes);
+        cli_json_print(object);
+        return;
+    }
+    cli_print("model     %s · %s · %zu classes\ndata      %s · %s images\n", r->model_path, tl_model_arch(model), classes,
+              r->data_path, cli_grouped((int64_t)tl_dataset_size(data)));
+    cli_score_print(score, names, confusion, classes);
+}
+
+static int evaluate(const request *r, tl_context *context, tl_model *model, const tl_dataset *data)
+{
+    tl_device *device = NULL;
+    tl_score score;
+    size_t classes = (size_t)tl_model_class_count(model);
+    int64_t *confusion = cli_alloc(classes * classes * sizeof(*confusion));
+    int code = cli_device_open(context, r->device, r->threads, NULL, &device);
+    if (code == CLI_DONE) {
+        tl_evaluate_options evaluate_options = {
+            .size = sizeof(evaluate_options), .batch = r->batch, .user = "eval", .on_progress = cli_show_progress};
+        tl_status status = tl_evaluate(model, device, data, &evaluate_options, &score, confusion);
+        cli_progress_end();
+        if (status == TL_OK)
+            print_result(r, model, data, &score, confusion);
+        else
+            code = cli_failed(context, status, NULL);
+    }
+    tl_device_close(device);
+    free(confusion);
+    return code;
+}
+
+/* The classes of the data must be the model's, in name and order. */
+static int check_classes(const request *r, tl_context *context, const tl_model *model, const tl_dataset *data)
+{
+    size_t count = (size_t)tl_model_class_count(model);
+    const char **names = cli_alloc(count * sizeof(*names));
+    bool named = true;
+    for (size_t i = 0; i < count; i++)
+        named &= (names[i] = tl_model_class(model, (int)i)) != NULL;
+    tl_status status = TL_OK;
+    int code = CLI_DONE;
+    if (named)
+        status = tl_dataset_match(context, data, names, count);
+    if (status != TL_OK) {
+        code = cli_failed(context, status, NULL);
+    } else if (!named && tl_dataset_class_count(data) != count) {
+        cli_error("%s has %zu classes, %s tells %zu apart", r->data_path, tl_dataset_class_count(data), r->model_path, count);
+        code = CLI_FAILED;
+    }
+    free(names);
+    return code;
+}
+
+static int work(const request *r)
+{
+    tl_context *context = cli_context_create();
+    tl_model *model = NULL;
+    tl_dataset *data = NULL;
+    if (!context)
+        return CLI_FAILED;
+    int code = cli_model_open(context, r->model_path, &model);
+    if (code == CLI_DONE) {
+        tl_status status = tl_dataset_open(context, r->data_path, &data);
+        if (status != TL_OK)
+            code = cli_failed(context, status, NULL);
+    }
+    if (code == CLI_DONE)
+        code = check_classes(r, context, model, data);
+    if (code == CLI_DONE)
+        code = evaluate(r, context, model, data);
+    tl_dataset_destroy(data);
+    tl_model_destroy(model);
+    tl_context_destroy(context);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    request r = {0};
+    const char *value;
+    int letter, code = CLI_DONE;
+    while ((letter = cli_next_option(&cli_eval, argc, argv, &value, &code)) > 0)
+        switch (letter) {
+        case CLI_JSON: r.json = true; break;
+        case CLI_DEVICE: r.device = value; break;
+        case CLI_BATCH:
+            if (!cli_option_int(&cli_eval, "batch", value, 1, 4096, &r.batch))
+                return CLI_USAGE;
+            break;
+        case CLI_THREADS:
+            if (!cli_option_int(&cli_eval, "threads", value, 1, 1024, &r.threads))
+                return CLI_USAGE;
+            break;
+        }
+    if (letter < 0)
+        return code;
+    if (argc - optind != 2)
+        return cli_usage("eval", "a model and a folder of images are needed: tl eval MODEL DATA");
+    r.model_path = argv[optind];
+    r.data_path = argv[optind + 1];
+    return work(&r);
+}
+
+const cli_verb cli_eval = {
+    .name = "eval",
+    .usage = "[OPTION]... MODEL DATA",
+    .summary = "Judges a model on a folder that holds one folder of images for each class.",
+    .details = "MODEL is a file that tl train or tl convert wrote. Prints loss, accuracy, precision and recall of each\n"
+               "class, and the confusion matrix.\n",
+    .options = options,
+    .run = run,
+};

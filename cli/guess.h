@@ -1,0 +1,24 @@
+/* cli/guess.h: which of libtl's networks a file of weights belongs to, told by names and shapes. */
+#ifndef CLI_GUESS_H
+#define CLI_GUESS_H
+
+#include <tl/tl.h>
+
+#include "cli/text.h"
+
+typedef struct cli_guess {
+    const char *arch; /* static; NULL: none fits */
+    int layers[4];    /* blocks of each stage; all 0: the network's own */
+    double width;
+    tl_head head;
+    int classes;      /* outputs of the head in the file; 0: it has none */
+} cli_guess;
+
+/* Looks at the file and, where it seems to be a network that libtl knows, holds it against the very network. `guess`
+ * is filled; with none that fits, `why` says what came nearest (or "" if nothing did). */
+void cli_guess_network(tl_context *context, const tl_weights *weights, cli_guess *guess, char *why, size_t size);
+
+/* The model's options that the guess amounts to, with `classes` outputs. */
+void cli_guess_options(const cli_guess *guess, int classes, tl_model_options *options);
+
+#endif

@@ -1,0 +1,243 @@
+/* The table of keys. Defaults are the seed's script: what a file leaves out is what that script does. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli/config.h"
+
+#define IN(field) offsetof(cli_config, field)
+#define OF(field) offsetof(cli_stage, field)
+#define LATER(section, name, help) {section, name, CLI_KEY_LATER, 0, 0, false, NULL, "", 0, help}
+
+const cli_key cli_keys[] = {
+    {"experiment", "name", CLI_KEY_NAME, 0, 0, false, NULL, "", IN(name),
+     "Name of the run; without one, the file's name without its ending"},
+    {"experiment", "seed", CLI_KEY_SEED, 0, 0, false, NULL, "0", IN(seed),
+     "Decides new weights, the split, the order of images and dropout"},
+    {"experiment", "output", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(output),
+     "Folder for the results; without one, runs/NAME"},
+    {"experiment", "include", CLI_KEY_TEXT, 0, 0, false, NULL, "", 0,
+     "Another INI file, relative to this one, whose values hold where this one gives none"},
+
+    {"device", "device", CLI_KEY_TEXT, 0, 0, false, NULL, "auto", IN(device),
+     "Where to compute: auto, or a name that tl devices shows"},
+    {"device", "threads", CLI_KEY_INT, 1, 1024, false, "auto", "auto", IN(threads),
+     "Threads of the CPU backend; auto: as many as this process may use"},
+    {"device", "isa", CLI_KEY_TEXT, 0, 0, false, "auto", "auto", IN(isa),
+     "Instruction set of the CPU backend: auto, baseline, avx2, avx512 or neon"},
+    LATER("device", "precision", "Precision of the frozen part"),
+    LATER("device", "fallback", "What to do where the device lacks an operation"),
+
+    {"data", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(train),
+     "The folder to learn from: one folder a class, named after it, with PNG and JPEG images"},
+    {"data", "val", CLI_KEY_TEXT, 0, 0, false, "none", "none", IN(val),
+     "What to judge by: a folder like train, or a fraction of it between 0 and 1, drawn from each class by the seed"},
+    {"data", "batch", CLI_KEY_INT, 1, 4096, false, NULL, "32", IN(batch), "Images a step; an epoch's last step may have fewer"},
+    {"data", "resize", CLI_KEY_INT, 1, 16384, false, "none", "256", IN(resize),
+     "The shorter side becomes this many pixels"},
+    {"data", "crop", CLI_KEY_INT, 1, 16384, false, NULL, "224", IN(crop), "Side of the square cut from the middle, in pixels"},
+    {"data", "mean", CLI_KEY_COLOUR, -1e3, 1e3, false, NULL, "0.485, 0.456, 0.406", IN(mean),
+     "Subtracted from red, green and blue, of values between 0 and 1"},
+    {"data", "std", CLI_KEY_COLOUR, 0, 1e3, true, NULL, "0.229, 0.224, 0.225", IN(std), "What they are divided by then"},
+    {"data", "shuffle", CLI_KEY_BOOL, 0, 0, false, NULL, "yes", IN(shuffle), "A new order of the images every epoch"},
+    {"data", "alpha", CLI_KEY_CHOICE, 0, 0, false, "drop white black", "drop", IN(alpha),
+     "Transparent images: drop the transparency, or lay them on white or black"},
+    {"data", "workers", CLI_KEY_INT, 1, 256, false, "auto", "auto", IN(workers), "Threads that read and decode images"},
+    LATER("data", "group", "Keeps images with one prefix on one side of the split"),
+    LATER("data", "cache", "Keeps the frozen part's features on disk"),
+
+    {"model", "arch", CLI_KEY_ARCH, 0, 0, false, NULL, "resnet50", IN(arch), "The network"},
+    {"model", "weights", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(weights),
+     "Its pretrained weights: a .pth, .safetensors or .onnx file, or random"},
+    {"model", "classes", CLI_KEY_INT, 1, 100000, false, "auto", "auto", IN(classes),
+     "Outputs of the new head; auto: as many as train has classes, and another number is an error"},
+    {"model", "head", CLI_KEY_CHOICE, 0, 0, false, "native linear", "native", IN(head),
+     "native: the network's own; linear: global average pooling and one linear layer, for trunks without a classifier"},
+    {"model", "bn", CLI_KEY_CHOICE, 0, 0, false, "eval batch mixed", "eval", IN(bn),
+     "Statistics of batch-norms while training: eval, the stored ones, kept; batch, the batch's, moving the stored ones; "
+     "mixed, the batch's where scale and shift train"},
+    {"model", "dropout", CLI_KEY_REAL, 0, 0.99, false, NULL, "0.5", IN(dropout), "In VGG's classifier while training"},
+    {"model", "layers", CLI_KEY_LAYERS, 1, 1000, false, "auto", "auto", IN(layers),
+     "Blocks in each of a ResNet's four stages, for small networks; auto: the network's own"},
+    {"model", "width", CLI_KEY_REAL, 0, 16, true, NULL, "1", IN(width), "Factor on the inner channels, for small networks"},
+    {"model", "bgr", CLI_KEY_BOOL, 0, 0, false, NULL, "no", IN(bgr),
+     "The weights expect blue, green, red: swaps the first convolution's inputs when they are loaded"},
+
+    {"stage", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", OF(train),
+     "What learns: patterns over parameter names with *, ? and [...], separated by commas; "
+     "without any, the head (fc.* or classifier.6.*)"},
+    {"stage", "epochs", CLI_KEY_INT, 1, 1000000, false, NULL, "10", OF(epochs), "Times through the images"},
+    {"stage", "optimizer", CLI_KEY_CHOICE, 0, 0, false, "adam", "adam", OF(optimizer), "Adam in PyTorch's form"},
+    {"stage", "lr", CLI_KEY_REAL, 0, 1e3, true, NULL, "0.001", OF(lr), "Learning rate"},
+    {"stage", "beta1", CLI_KEY_REAL, 0, 0.9999999, false, NULL, "0.9", OF(beta1), "Adam's memory of the gradient"},
+    {"stage", "beta2", CLI_KEY_REAL, 0, 0.9999999, false, NULL, "0.999", OF(beta2), "Adam's memory of its square"},
+    {"stage", "eps", CLI_KEY_REAL, 0, 1, true, NULL, "1e-8", OF(eps), "Added to Adam's denominator"},
+    {"stage", "weight_decay", CLI_KEY_REAL, 0, 1e3, false, NULL, "0", OF(weight_decay),
+     "Times the parameter, added to its gradient"},
+    LATER("stage", "lr.*", "Learning rate of the parameters that match"),
+    LATER("stage", "schedule", "How the learning rate changes"),
+    LATER("stage", "warmup", "Steps of a rising learning rate"),
+    LATER("stage", "accumulate", "Steps that share one update"),
+    LATER("stage", "clip", "Longest gradient"),
+    LATER("stage", "early_stop", "Epochs without improvement before a stage ends"),
+    LATER("stage", "label_smoothing", "Part of each target spread over all classes"),
+    LATER("stage", "class_weights", "Weights of the classes in the loss"),
+    LATER("stage", "momentum", "Of SGD"),
+    LATER("stage", "ema", "Moving average of the parameters"),
+
+    LATER("augment", "*", "Random changes to training images"),
+    LATER("sweep", "*", "Lists of values to try"),
+};
+const size_t cli_key_count = CLI_COUNT(cli_keys);
+
+/* "a b c" as "a, b or c". */
+static void join_words(const char *words, char *text, size_t size)
+{
+    size_t used = 0, count = 1;
+    for (const char *c = words; *c; c++)
+        count += *c == ' ';
+    text[0] = 0;
+    for (size_t i = 0; i < count && used < size; i++) {
+        size_t length = strcspn(words, " ");
+        const char *between = i == 0 ? "" : i + 1 < count ? ", " : " or ";
+        used += (size_t)snprintf(text + used, size - used, "%s%.*s", between, (int)length, words);
+        words += length + (words[length] == ' ');
+    }
+}
+
+const char *cli_key_range(const cli_key *key, char *text, size_t size)
+{
+    char lower[64], also[64] = "";
+    snprintf(lower, sizeof(lower), key->above ? "above %.9g, up to %.9g" : "%.9g to %.9g", key->minimum, key->maximum);
+    if (key->words)
+        snprintf(also, sizeof(also), ", or %s", key->words);
+    switch (key->type) {
+    case CLI_KEY_INT: snprintf(text, size, "%s%s", lower, also); break;
+    case CLI_KEY_REAL: snprintf(text, size, "%s%s", lower, also); break;
+    case CLI_KEY_COLOUR: snprintf(text, size, "three numbers, %s", lower); break;
+    case CLI_KEY_LAYERS: snprintf(text, size, "four whole numbers%s", also); break;
+    case CLI_KEY_SEED: snprintf(text, size, "0 to 18446744073709551615"); break;
+    case CLI_KEY_BOOL: snprintf(text, size, "yes or no"); break;
+    case CLI_KEY_CHOICE: join_words(key->words, text, size); break;
+    case CLI_KEY_ARCH: snprintf(text, size, "a network's name"); break;
+    case CLI_KEY_NAME: snprintf(text, size, "a name"); break;
+    case CLI_KEY_LATER: snprintf(text, size, "not in this version"); break;
+    case CLI_KEY_TEXT: snprintf(text, size, "text%s", also); break;
+    }
+    return text;
+}
+
+const char *cli_key_default(const cli_key *key)
+{
+    return *key->fallback ? key->fallback : "(not set)";
+}
+
+static bool parse_bool(const char *text, bool *truth)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
+    for (size_t i = 0; i < CLI_COUNT(yes); i++)
+        if (!strcasecmp(text, yes[i]) || !strcasecmp(text, no[i])) {
+            *truth = !strcasecmp(text, yes[i]);
+            return true;
+        }
+    return false;
+}
+
+/* The position of a word among words separated by single spaces, or -1. */
+static int find_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (int i = 0;; i++) {
+        size_t span = strcspn(words, " ");
+        if (span == length && !strncmp(words, word, length))
+            return i;
+        if (!words[span])
+            return -1;
+        words += span + 1;
+    }
+}
+
+static bool in_range(const cli_key *key, double x)
+{
+    return (key->above ? x > key->minimum : x >= key->minimum) && x <= key->maximum;
+}
+
+static bool parse_layers(const cli_key *key, const char *text, int layers[4])
+{
+    double reals[4];
+    if (cli_parse_reals(text, reals, 4) != 4)
+        return false;
+    for (int i = 0; i < 4; i++) {
+        if (!in_range(key, reals[i]) || reals[i] != (int)reals[i])
+            return false;
+        layers[i] = (int)reals[i];
+    }
+    return true;
+}
+
+static bool parse_arch(const char *text)
+{
+    const char *name;
+    for (size_t i = 0; (name = tl_arch_name(i)); i++)
+        if (!strcmp(name, text))
+            return true;
+    return false;
+}
+
+bool cli_key_parse(const cli_key *key, const char *text, cli_value *v)
+{
+    int64_t integer;
+    memset(v, 0, sizeof(*v));
+    if (key->words && key->type != CLI_KEY_CHOICE && !strcmp(text, key->words)) {
+        if (key->type == CLI_KEY_TEXT)
+            v->text = "";
+        return true;
+    }
+    switch (key->type) {
+    case CLI_KEY_TEXT:
+        v->text = text;
+        return true;
+    case CLI_KEY_NAME:
+        v->text = text;
+        return !*text || (text[0] != '.' && !strchr(text, '/'));
+    case CLI_KEY_INT:
+        if (!cli_parse_int(text, &integer) || !in_range(key, (double)integer))
+            return false;
+        v->integer = (int)integer;
+        return true;
+    case CLI_KEY_SEED:
+        return cli_parse_seed(text, &v->seed);
+    case CLI_KEY_REAL:
+        return cli_parse_real(text, &v->real) && in_range(key, v->real);
+    case CLI_KEY_BOOL:
+        return parse_bool(text, &v->truth);
+    case CLI_KEY_CHOICE:
+        v->integer = find_word(key->words, text);
+        return v->integer >= 0;
+    case CLI_KEY_ARCH:
+        v->text = text;
+        return parse_arch(text);
+    case CLI_KEY_COLOUR:
+        return cli_parse_reals(text, v->reals, 3) == 3 && in_range(key, v->reals[0]) && in_range(key, v->reals[1]) &&
+               in_range(key, v->reals[2]);
+    case CLI_KEY_LAYERS:
+        return parse_layers(key, text, v->integers);
+    case CLI_KEY_LATER:
+        break;
+    }
+    return false;
+}
+
+size_t cli_key_size(const cli_key *key)
+{
+    switch (key->type) {
+    case CLI_KEY_INT:
+    case CLI_KEY_CHOICE: return sizeof(int);
+    case CLI_KEY_SEED: return sizeof(uint64_t);
+    case CLI_KEY_REAL: return sizeof(double);
+    case CLI_KEY_BOOL: return sizeof(bool);
+    case CLI_KEY_COLOUR: return 3 * sizeof(double);
+    case CLI_KEY_LAYERS: return 4 * sizeof(int);
+    default: return sizeof(const char *);
+    }
+}

@@ -1,0 +1,36 @@
+/* cli/session.h: a context of libtl whose messages reach the terminal, signals that end work in good order, and what
+ * several verbs ask of the library. */
+#ifndef CLI_SESSION_H
+#define CLI_SESSION_H
+
+#include <tl/tl.h>
+
+#include "cli/term.h"
+
+/* A context, or NULL after saying why. */
+tl_context *cli_context_create(void);
+
+/* From now on the first SIGINT or SIGTERM only raises a flag, which ends libtl's call in progress with TL_CANCELLED;
+ * the second one ends the program. Writing beyond a limit becomes an error instead of a signal. */
+void cli_catch_signals(void);
+bool cli_interrupted(void);
+
+/* Says what went wrong, from the context, after "what: " if `what` is not NULL; returns CLI_FAILED. */
+int cli_failed(const tl_context *context, tl_status status, const char *what);
+
+/* Opens a device, "" standing for auto; an exit code, CLI_DONE if it is open. */
+int cli_device_open(tl_context *context, const char *name, int threads, const char *isa, tl_device **device);
+
+/* Opens what tl_model_save wrote; says how to come by such a file where this is another. */
+int cli_model_open(tl_context *context, const char *path, tl_model **model);
+
+/* tl_train's, tl_evaluate's progress as a bar; `user` is the label of the training and validating phases. */
+void cli_show_progress(void *user, const tl_progress *progress);
+
+/* Seconds since the process started. */
+double cli_process_seconds(void);
+
+/* The sum of all parameters' elements, without buffers. */
+int64_t cli_model_elements(const tl_model *model);
+
+#endif

@@ -1,0 +1,45 @@
+/* data/loader.h: batches of preprocessed images, decoded by threads ahead of the computation.
+ *
+ * A loader serves one epoch after another: start, next until it gives 0 images, start again. Its threads live as
+ * long as it does. What it gives does not depend on how many there are. All functions are called from one thread, the
+ * one that uses the context. */
+#ifndef TL__LOADER_H
+#define TL__LOADER_H
+
+#include <tl/dataset.h>
+#include <tl/image.h>
+
+#include "core/core.h"
+
+typedef struct tl__loader tl__loader;
+
+typedef struct tl__loader_options {
+    int batch;            /* images in a batch, >= 1 */
+    int workers;          /* decoding threads; 0: one for each processor this process may use, at most 8 */
+    int ahead;            /* batches that may be ready before they are asked for; 0: 2 */
+    uint64_t cache_bytes; /* pixels kept for the next epochs: as many images as fit, crop * crop * 3 bytes each */
+} tl__loader_options;
+
+/* The data set must outlive the loader. TL_ERROR_ARGUMENT, TL_ERROR_MEMORY (also where threads cannot be had). */
+tl_status tl__loader_create(tl_context *context, const tl_dataset *dataset, const tl_preprocess *preprocess,
+                            const tl__loader_options *options, tl__loader **out);
+
+/* Ends the threads, whatever they are doing; NULL is fine. */
+void tl__loader_destroy(tl__loader *loader);
+
+/* Begins an epoch, ending the one in progress: images order[0], order[1], ... of the data set. The order is copied;
+ * NULL is 0, 1, 2, ... TL_ERROR_ARGUMENT: an index beyond the data set. TL_ERROR_MEMORY. */
+tl_status tl__loader_start(tl__loader *loader, const uint32_t *order, size_t count);
+
+/* The next batch, valid until the next call of any function here: pixels (count * crop * crop * 3 bytes), labels and
+ * indices. Any of the three may be NULL. The last batch is smaller where batch does not divide; after it, count is 0.
+ * Fails where the image at fault has its place in the order, whatever was read before it: TL_ERROR_IO,
+ * TL_ERROR_FORMAT, TL_ERROR_LIMIT, TL_ERROR_MEMORY with the file's name; TL_CANCELLED. Then only start and destroy
+ * make sense. What is odd about images that can be read is logged once per loader. */
+tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
+                          int *count);
+
+/* How many threads decode. */
+int tl__loader_workers(const tl__loader *loader);
+
+#endif

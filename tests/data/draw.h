@@ -1,0 +1,42 @@
+/* Images that the tests draw for themselves, and what the slow and obvious way makes of them. */
+#ifndef TEST_DRAW_H
+#define TEST_DRAW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tl/image.h>
+
+/* Numbers that are the same in every run. */
+typedef struct dice {
+    uint64_t state;
+} dice;
+uint32_t roll(dice *d, uint32_t bound); /* 0 .. bound - 1 */
+
+typedef struct drawing {
+    uint8_t *file; /* the PNG or JPEG */
+    size_t size;
+    int width, height;
+    uint8_t *rgba; /* what is in it, 4 bytes a pixel; JPEG: as plain libjpeg reads it, alpha 255 */
+} drawing;
+void drawing_free(drawing *d);
+
+typedef struct png_kind {
+    int type, depth;              /* PNG_COLOR_TYPE_... */
+    bool interlaced, transparent; /* transparent: with tRNS, where the type allows it */
+} png_kind;
+drawing draw_png(dice *d, int width, int height, png_kind kind);
+
+typedef struct jpeg_kind {
+    int components;              /* 1, 3, 4 */
+    int h[4], v[4];              /* sampling factors */
+    bool progressive, ycck, rgb; /* how colour is stored */
+    int restart, quality;
+} jpeg_kind;
+drawing draw_jpeg(dice *d, int width, int height, jpeg_kind kind);
+
+/* The whole image to RGB, the whole of it resized, then the crop: crop * crop * 3 bytes to be freed. */
+uint8_t *reference_preprocess(const drawing *d, const tl_preprocess *preprocess);
+
+#endif

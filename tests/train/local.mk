@@ -1,0 +1,15 @@
+TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures
+check_PROGRAMS += $(TL_TRAIN_TESTS)
+TESTS += $(TL_TRAIN_TESTS)
+%canon_reldir%_passes_SOURCES = %reldir%/passes.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_passes_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_passes_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_steps_SOURCES = %reldir%/steps.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_steps_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_steps_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_jobs_SOURCES = %reldir%/jobs.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_jobs_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_jobs_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_failures_SOURCES = %reldir%/failures.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_failures_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_failures_LDADD = $(TL_TEST_LDADD)

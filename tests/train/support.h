@@ -1,0 +1,43 @@
+/* What the tests of training share: small networks, made-up images, a counting allocator. */
+#ifndef TEST_TRAIN_SUPPORT_H
+#define TEST_TRAIN_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include <tl/tl.h>
+
+#include "models/models.h"
+
+typedef struct counter {
+    long made, live;  /* allocations so far, and not released */
+    long fail_at;     /* this one fails (counting from 1); 0: none */
+} counter;
+
+tl_context *test_context(counter *count); /* NULL: the default allocator */
+tl_device *test_device(tl_context *context, int threads);
+/* A ResNet of the two-convolution (or, with "resnet50", bottleneck) block, one block a stage, widths 4 to 32; or a
+ * VGG at a sixteenth of its width. */
+tl_model *test_model(tl_context *context, const char *arch, int classes);
+/* count images of size * size * 3 bytes and their labels, told apart by their colours. */
+uint8_t *test_images(int count, int size, uint64_t seed);
+int32_t *test_labels(int count, int classes);
+/* A folder with `classes` class folders of `each` PNG files; its path, to be freed. Removed at exit. */
+char *test_folder(int classes, int each, int size);
+/* All values of all parameters one behind the other, to be freed; *count floats. */
+float *test_values(tl_model *model, size_t *count);
+
+#define ok(call, context) \
+    do { \
+        tl_status status_ = (call); \
+        if (status_ != TL_OK) \
+            fail_msg("%s: %s: %s", #call, tl_status_text(status_), tl_context_message(context)); \
+    } while (0)
+
+#endif

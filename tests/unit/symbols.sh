@@ -1,0 +1,44 @@
+#!/bin/sh
+# What libtl.so exports is what libtl.map lists and what the headers declare; what it needs is what it may need.
+library=$TL_TEST_BUILD/.libs/libtl.so
+plugin=$TL_TEST_BUILD/tests/plugin/.libs/fake.so
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+
+if [ ! -f "$library" ]; then
+    echo "1..0 # SKIP no shared library was built"
+    exit 0
+fi
+echo 1..5
+
+result() { # NUMBER NAME STATUS; the details are in $work/details
+    if [ "$3" = 0 ]; then
+        echo "ok $1 - $2"
+    else
+        echo "not ok $1 - $2"
+        sed 's/^/# /' "$work/details"
+    fi
+}
+
+${NM:-nm} -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort >"$work/exported"
+sed -n '/global:/,/local:/s/^ *\([a-z0-9_]*\);$/\1/p' "$TL_TEST_SOURCE/libtl/libtl.map" >"$work/listed"
+LC_ALL=C sort "$work/listed" >"$work/map"
+for header in "$TL_TEST_SOURCE"/libtl/include/tl/*.h; do
+    # backend.h declares what a plugin exports
+    [ "${header##*/}" = backend.h ] || grep -v '^ *#' "$header" | tr '\n' ' ' | grep -oE 'TL_API [^;]*;'
+done | sed 's/ *(.*//; s/.*[ *]//' | LC_ALL=C sort >"$work/declared"
+
+diff "$work/map" "$work/exported" >"$work/details"
+result 1 "exported as in libtl.map" $?
+diff "$work/map" "$work/declared" >"$work/details"
+result 2 "declared as in libtl.map" $?
+diff "$work/listed" "$work/map" >"$work/details"
+result 3 "libtl.map is in order" $?
+
+${OBJDUMP:-objdump} -p "$library" | awk '$1 == "NEEDED" { print $2 }' >"$work/needed"
+! grep -E 'OpenCL|clblast|stdc\+\+|libmpi|inih|cmocka' "$work/needed" >"$work/details"
+result 4 "no library that is not its own" $?
+
+${NM:-nm} -D "$plugin" | awk '$NF ~ /^tl_/ && !($2 == "T" && $3 == "tl_backend_entry")' >"$work/details"
+[ ! -s "$work/details" ]
+result 5 "a plugin exports its entry and imports nothing of libtl" $?

@@ -1,0 +1,39 @@
+#!/bin/sh
+# arm64.sh BUILD: builds libtl for 64-bit ARM with gcc-aarch64-linux-gnu in BUILD and runs the tests of the core, of
+# every operation and of the backends' registry under qemu-user.
+#
+# The libraries it needs come as Debian packages of that architecture into BUILD/root: fetched with apt but unpacked
+# there, so nothing is installed, no foreign architecture is added to this system and nobody need be root. Once
+# fetched, no network is needed.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p "$1"
+build=$(cd "$1" && pwd)
+root=$build/root
+triple=aarch64-linux-gnu
+packages="libc6-dev libgomp1 libpng-dev libjpeg62-turbo-dev libinih-dev libjansson-dev libzip-dev libxxhash-dev libcmocka-dev"
+
+if [ "$(cat "$root/complete" 2>/dev/null)" != "$packages" ]; then
+    state=$build/apt
+    rm -rf "$state" "$root"
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$root"
+    : >"$state/status"
+    apt="apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State=$state
+        -o Dir::State::lists=$state/lists -o Dir::State::status=$state/status -o Dir::Cache=$state/cache
+        -o APT::Sandbox::User=$(id -un) -o Debug::NoLocking=true"
+    $apt update
+    $apt --download-only --no-install-recommends install $packages
+    for package in "$state"/cache/archives/*.deb; do
+        dpkg-deb -x "$package" "$root"
+    done
+    rm -rf "$state"
+    echo "$packages" >"$root/complete"
+fi
+
+export PKG_CONFIG_LIBDIR="$root/usr/lib/$triple/pkgconfig:$root/usr/share/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
+"$top/tools/build.sh" "$build" --host=$triple --disable-static --enable-werror CC="$triple-gcc --sysroot=$root"
+cd "$build"
+find . -name '*.trs' -exec rm -f {} +
+tests=$(make -s list-tests | tr ' ' '\n' | grep -E '^tests/(unit|ops|plugin)/[^.]*$' | tr '\n' ' ')
+# A test program that cannot run ends as a failed case.
+make -k check TESTS="$tests" LOG_COMPILER="qemu-aarch64 -L $root" || true
