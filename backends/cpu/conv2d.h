@@ -1,7 +1,7 @@
 /* conv2d.h: what the three convolution operations share.
  *
- * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy) that
- * the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases
+ * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy)
+ * that the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases
  * (residues by the stride), each of which has taps of its own; conv2d has one phase. */
 #ifndef TL_CPU_CONV2D_H
 #define TL_CPU_CONV2D_H
@@ -21,8 +21,8 @@ typedef struct cpu_conv2d_shape {
  * other. A kernel that covers the whole image comes out as a 1x1 one on one pixel of height x width x channels. */
 tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape);
 
-/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of such
- * a pixel is the source's pixel q * from_step[] + (offset[0][i], offset[1][j]), zeros where that is outside. */
+/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of
+ * such a pixel is the source's pixel q * from_step[] + (offset[0][i], offset[1][j]), zeros where that is outside. */
 typedef struct cpu_conv2d_phase {
     int64_t first[2], count[2];
     int64_t taps[2];
@@ -72,7 +72,9 @@ void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *oper
 /* Writes the packed form (walk->packed_bytes) of weights [O, KH, KW, C / groups]. */
 void tl__cpu_conv2d_pack(const cpu_device *device, const cpu_conv2d_walk *walk, const float *weights, float *packed);
 
-tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel); /* conv2d_winograd.c */
+/* Implementations in files of their own. */
+tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel);
+tl_status tl__cpu_conv2d_grad_weight_spread_prepare(cpu_kernel *kernel);
 
 /* How `parts` threads share `rows` tiles by `columns` panels: *row_parts * *column_parts <= parts. */
 void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts);

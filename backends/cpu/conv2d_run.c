@@ -100,7 +100,8 @@ static void copy_padded(const float *line, int64_t width, int64_t channels, int6
         return;
     }
     memset(to, 0, (size_t)(begin * channels) * sizeof(float));
-    memcpy(to + begin * channels, line + (from_x + begin) * channels, (size_t)((end - begin) * channels) * sizeof(float));
+    memcpy(to + begin * channels, line + (from_x + begin) * channels,
+           (size_t)((end - begin) * channels) * sizeof(float));
     memset(to + end * channels, 0, (size_t)((count - end) * channels) * sizeof(float));
 }
 
@@ -266,7 +267,8 @@ static void run_phase(job *j) {
 void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *operands) {
     const cpu_conv2d_walk *walk = kernel->data;
     const cpu_device *device = kernel->device;
-    job j = {.kernel = kernel, .walk = walk, .operands = operands, .packed = walk->packed, .scratch = kernel->workspace};
+    job j = {.kernel = kernel, .walk = walk, .operands = operands, .packed = walk->packed};
+    j.scratch = kernel->workspace;
     if (!walk->packed) {
         tl__cpu_conv2d_pack(device, walk, operands->weights, kernel->workspace);
         j.packed = kernel->workspace;

@@ -34,7 +34,8 @@ static void flatten(cpu_conv2d_shape *s) {
 tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape) {
     const int64_t *from = cpu_shape(kernel, x), *to = cpu_shape(kernel, y);
     const tl_op_desc *op = &kernel->op;
-    cpu_conv2d_shape s = {from[0], from[1], from[2], from[3], to[1], to[2], to[3], op->groups, 0, 0, {0}, {0}, {0}, {0}};
+    cpu_conv2d_shape s = {.images = from[0], .height = from[1], .width = from[2], .channels = from[3],
+                          .out_height = to[1], .out_width = to[2], .out_channels = to[3], .groups = op->groups};
     const int64_t in[2] = {s.height, s.width}, out[2] = {s.out_height, s.out_width};
     const bool weights = cpu_present(kernel, w);
     if (kernel->operands[x].desc.rank != 4 || kernel->operands[y].desc.rank != 4 || s.images != to[0] || s.images < 1 ||
