@@ -13,8 +13,10 @@ static void *host_allocate(void *user, size_t bytes, size_t alignment) {
         alignment = sizeof(void *);
     if ((alignment & (alignment - 1)) == 0)
         memory = options->allocate(options->user, bytes ? bytes : 1, alignment);
-    if (!memory)
+    if (!memory) {
         snprintf(host->text, sizeof host->text, "out of memory: %zu bytes", bytes);
+        host->status = TL_ERROR_MEMORY;
+    }
     return memory;
 }
 
@@ -64,6 +66,7 @@ static const char *host_option(void *user, const char *name) {
 static tl_status host_fail(void *user, tl_status status, const char *text) {
     tl__host *host = user;
     snprintf(host->text, sizeof host->text, "%s", text ? without_name(host, text) : "");
+    host->status = status;
     return status;
 }
 
@@ -96,7 +99,7 @@ void tl__host_describe(const tl__host *host, tl_status status, const char *call,
     if (!is_status(status) || status == TL_OK)
         snprintf(text, size, "%s: %s gave %d, which is no failure%s%s", host->name, call, (int)status,
                  host->text[0] ? ": " : "", host->text);
-    else if (host->text[0])
+    else if (host->text[0] && host->status == status)
         snprintf(text, size, "%s: %s", host->name, host->text);
     else
         snprintf(text, size, "%s: %s: %s", host->name, call, tl_status_text(status));

@@ -60,6 +60,7 @@ typedef struct tl__host {
     char threads[16];    /* "" where the user did not set it */
     const char *isa;     /* NULL where the user did not set it */
     char text[512];      /* what the backend said of its failure; "" if nothing yet */
+    tl_status status;    /* of which failure: it may try one way, be refused, and fail on the next without a word */
 } tl__host;
 void tl__host_start(tl__host *host, tl_context *context, const char *name);
 

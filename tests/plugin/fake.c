@@ -100,7 +100,7 @@ static bool faulty(fake_device *device, const char *call, tl_status *status) {
         return false;
     char text[64];
     snprintf(text, sizeof text, "%s %ld fails on demand", call, device->seen);
-    *status = TL_ERROR_DEVICE;
+    *status = strcmp(call, "memory") == 0 ? TL_ERROR_MEMORY : TL_ERROR_DEVICE;
     if (!device->fail_silent)
         fail(device->host, *status, text);
     return true;

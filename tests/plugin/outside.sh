@@ -29,7 +29,10 @@ prints_like '"name": *"sleepy:0"'
 small_ini >small.ini
 run 0 "train on the CPU" train small.ini --device cpu -o cpu
 run 0 "train on it" train small.ini --device sleepy -o sleepy
-check "with the CPU's result" cmp cpu/metrics.csv sleepy/metrics.csv
+for run in cpu sleepy; do
+    sed 's/,[^,]*$//' $run/metrics.csv >$run.csv # without the seconds
+done
+check "with the CPU's result" cmp cpu.csv sleepy.csv
 run 2 "a device that is not there" train small.ini --device sleepy:1 -o none
 says_like 'no device "sleepy:1"; there is: cpu, sleepy:0'
 finish

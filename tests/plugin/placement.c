@@ -278,11 +278,11 @@ static void every_allocation(job run, long step) {
             assert_int_equal(status, TL_ERROR_MEMORY);
             assert_message(w, "memory");
         }
+        if (!reached && status != TL_OK)
+            fail_msg("%ld of %ld: %s", n, w->allocations, tl_context_message(w->context));
         unwatch(w);
-        if (!reached) {
-            assert_int_equal(status, TL_OK);
+        if (!reached)
             break;
-        }
         assert_true(n < 20000);
     }
 }
