@@ -36,8 +36,8 @@ static int choose(const request *r, tl_context *context, cli_guess *guess)
         return cli_failed(context, status, NULL);
     cli_guess_network(context, weights, guess, why, sizeof(why));
     tl_weights_close(weights);
-    if (!guess->arch && !r->arch) {
-        cli_error("%s: no network that libtl knows%s%s; name one with --arch", r->in, *why ? ": " : "", why);
+    if (!guess->arch && !r->arch) { /* one that is near is good enough: loading it says what lacks, key by key */
+        cli_error("%s: no network that libtl knows; name one with --arch", r->in);
         return CLI_FAILED;
     }
     if (r->arch && guess->arch && strcmp(r->arch, guess->arch)) { /* another one: nothing of the guess holds for it */

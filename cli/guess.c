@@ -116,36 +116,40 @@ static bool guess_by_shapes(const tl_weights *weights, cli_guess *guess)
         size_t convolutions;
         const char *arch;
     } resnets[] = {{20, "resnet18"}, {36, "resnet34"}, {53, "resnet50"}, {104, "resnet101"}, {155, "resnet152"}};
-    size_t convolutions = 0, vectors = 0;
-    int64_t kernel = 0, inner = 0, channels = 0;
+    size_t convolutions = 0, vectors = 0, linears = 0;
+    int64_t kernel = 0, channels = 0, most = 0, rows = 0, columns = 0;
     tl_weights_info info;
     for (size_t i = 0; i < tl_weights_count(weights); i++) {
         if (!get(weights, i, &info))
             continue;
         vectors += info.rank == 1;
-        if (info.rank == 2) /* the last linear layer, whichever way round it lies */
-            guess->classes = (int)(info.shape[0] < info.shape[1] ? info.shape[0] : info.shape[1]);
+        if (info.rank == 2) {
+            linears++;
+            rows = info.shape[0];
+            columns = info.shape[1];
+        }
         if (info.rank != 4)
             continue;
-        if (convolutions == 0) {
+        if (info.shape[1] == 3) { /* the first one, wherever it lies */
             kernel = info.shape[2];
             channels = info.shape[0];
-        } else if (convolutions == 1) {
-            inner = info.shape[0];
         }
+        most = info.shape[0] > most ? info.shape[0] : most;
         convolutions++;
     }
     guess->width = (double)channels / 64;
     if (kernel == 3) {
         guess->arch = vgg_name(convolutions, vectors >= 4 * convolutions);
-        if (guess->classes == 0)
-            guess->head = TL_HEAD_LINEAR;
+        guess->head = linears == 3 ? TL_HEAD_NATIVE : TL_HEAD_LINEAR;
     }
+    /* the last linear layer lies either way round; one that does not follow a VGG's convolutions is of another head */
+    if (kernel == 3 && linears == 1 && (rows == most || columns == most))
+        guess->classes = (int)(rows == most ? columns : rows);
+    else if (linears == (kernel == 3 ? 3 : 1))
+        guess->classes = (int)(rows < columns ? rows : columns);
     for (size_t i = 0; i < CLI_COUNT(resnets) && kernel == 7; i++)
         if (resnets[i].convolutions == convolutions)
             guess->arch = resnets[i].arch;
-    if (guess->arch && convolutions == 53 && inner == 2 * channels)
-        guess->arch = "wide_resnet50_2"; /* or its grouped sister: the comparison tells */
     return guess->arch != NULL;
 }
 
@@ -249,12 +253,20 @@ void cli_guess_network(tl_context *context, const tl_weights *weights, cli_guess
         read_head(weights, guess);
     else if (strcmp(tl_weights_format(weights), "onnx") || !guess_by_shapes(weights, guess))
         guess->arch = NULL;
-    if (!guess->arch || check(context, weights, guess, named, why, size))
+    if (!guess->arch)
         return;
-    if (!named && !strcmp(guess->arch, "wide_resnet50_2")) {
-        guess->arch = "resnext50_32x4d";
-        if (check(context, weights, guess, named, why, size))
-            return;
+    guess->fits = check(context, weights, guess, named, why, size);
+    if (!guess->fits && !named && !strcmp(guess->arch, "resnet50")) { /* as many convolutions have its sisters */
+        static const char *const sisters[] = {"wide_resnet50_2", "resnext50_32x4d"};
+        for (size_t i = 0; i < CLI_COUNT(sisters) && !guess->fits; i++) {
+            cli_guess other = *guess;
+            char otherwise[256];
+            other.arch = sisters[i];
+            other.fits = check(context, weights, &other, named, otherwise, sizeof(otherwise));
+            if (other.fits)
+                *guess = other;
+        }
     }
-    guess->arch = NULL;
+    if (guess->fits)
+        why[0] = 0;
 }

@@ -7,7 +7,8 @@
 #include "cli/text.h"
 
 typedef struct cli_guess {
-    const char *arch; /* static; NULL: none fits */
+    const char *arch; /* the nearest one; static; NULL: nothing like any of them */
+    bool fits;        /* all its tensors are there, and as large as they must be; the head may lack or differ */
     int layers[4];    /* blocks of each stage; all 0: the network's own */
     double width;
     tl_head head;
@@ -15,7 +16,7 @@ typedef struct cli_guess {
 } cli_guess;
 
 /* Looks at the file and, where it seems to be a network that libtl knows, holds it against the very network. `guess`
- * is filled; with none that fits, `why` says what came nearest (or "" if nothing did). */
+ * is filled; where the nearest one does not fit, `why` says why not (otherwise it is ""). */
 void cli_guess_network(tl_context *context, const tl_weights *weights, cli_guess *guess, char *why, size_t size);
 
 /* The model's options that the guess amounts to, with `classes` outputs. */

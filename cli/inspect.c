@@ -44,7 +44,7 @@ static json_t *network_json(const facts *f)
 {
     const cli_guess *g = &f->guess;
     json_t *object, *layers;
-    if (!g->arch)
+    if (!g->fits)
         return json_null();
     object = json_object();
     json_object_set_new(object, "arch", cli_json_text(g->arch));
@@ -92,7 +92,7 @@ static void print_json(const facts *f)
 static void print_network(const facts *f)
 {
     const cli_guess *g = &f->guess;
-    if (!g->arch) {
+    if (!g->fits) {
         cli_print("network   none that libtl knows%s%s\n", *f->why ? ": " : "", f->why);
         return;
     }

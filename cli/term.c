@@ -147,7 +147,7 @@ void cli_progress(const char *label, int64_t done, int64_t total, double seconds
             fprintf(cli_terminal.log, "%s  %lld/%lld%s\n", label, (long long)done, (long long)total, rate);
         last_drawn = time;
     } else if (cli_terminal.bar) {
-        if (drawn && time - last_drawn < 0.1)
+        if (drawn ? time - last_drawn < 0.1 : seconds < 0.2) /* what is over at once would only flicker */
             return;
         int width = columns() - (int)strlen(label) - (int)strlen(rate) - 32;
         width = width > 40 ? 40 : width;

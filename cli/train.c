@@ -98,7 +98,6 @@ static tl_status on_epoch(void *user, const tl_epoch *epoch, tl_model *model)
     if (epoch->val.images > 0)
         cli_print("   val loss %.4f accuracy %.3f", epoch->val.loss, epoch->val.accuracy);
     cli_print("   %.2f s\n", epoch->seconds);
-    fflush(stdout);
     return cli_run_epoch(&t->run, epoch, model);
 }
 
@@ -256,6 +255,7 @@ static int run(int argc, char **argv)
     bool dry = false, force = false;
     int letter, code = CLI_DONE;
     training t;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* who reads through a pipe sees the epochs as they end */
     memset(&t, 0, sizeof(t));
     t.result.size = sizeof(t.result);
     while ((letter = cli_next_option(&cli_train, argc, argv, &value, &code)) > 0)

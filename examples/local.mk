@@ -3,3 +3,5 @@ exampledir = $(docdir)/examples
 dist_example_DATA = %reldir%/seed.ini %reldir%/medical.ini %reldir%/deeper.ini %reldir%/quickstart.ini
 exampleembeddir = $(exampledir)/embed
 dist_exampleembed_DATA = %reldir%/embed/finetune.c %reldir%/embed/Makefile
+examplebackenddir = $(exampledir)/backend
+dist_examplebackend_DATA = %reldir%/backend/sleepy.c %reldir%/backend/Makefile

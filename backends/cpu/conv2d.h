@@ -1,8 +1,8 @@
 /* conv2d.h: what the three convolution operations share.
  *
- * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy) that
- * the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases
- * (residues by the stride), each of which has taps of its own; conv2d has one phase. */
+ * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy)
+ * that the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into
+ * phases (residues by the stride), each of which has taps of its own; conv2d has one phase. */
 #ifndef TL_CPU_CONV2D_H
 #define TL_CPU_CONV2D_H
 
@@ -17,12 +17,12 @@ typedef struct cpu_conv2d_shape {
     int64_t kernel[2], stride[2], pad[2], dilation[2];
 } cpu_conv2d_shape;
 
-/* Fills it in from the operands x (or dx), w (or dw; -1 where absent) and y (or dy); fails where they do not fit
- * each other. */
+/* Fills it in from the operands x (or dx), w (or dw; it may be absent) and y (or dy); fails where they do not fit each
+ * other. A kernel that covers the whole image comes out as a 1x1 one on one pixel of height x width x channels. */
 tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape);
 
-/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of such
- * a pixel is the source's pixel q * from_step[] + (offset[0][i], offset[1][j]), zeros where that is outside. */
+/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of
+ * such a pixel is the source's pixel q * from_step[] + (offset[0][i], offset[1][j]), zeros where that is outside. */
 typedef struct cpu_conv2d_phase {
     int64_t first[2], count[2];
     int64_t taps[2];
@@ -42,12 +42,14 @@ typedef struct cpu_conv2d_walk {
     int phase_count;
     cpu_conv2d_phase *phases;
     /* How rows are brought together: */
-    bool patches;         /* copied into a patch with padding first, for few channels: a tap is a whole kernel row */
-    int64_t pieces_depth; /* floats of a piece: of one tap, or of several where they lie side by side */
-    int64_t merged;       /* taps in a piece */
+    int64_t merged;       /* taps in a piece: 1, or a whole kernel row where they lie side by side */
+    int64_t pieces_depth; /* floats of a piece */
+    bool patches;         /* for few channels: copied, with padding, so that they do lie side by side */
     /* Packed weights and scratch memory: */
     int64_t width, panels, padded; /* of a panel; of panels and columns in a group, the latter in whole vectors */
     size_t packed_bytes;
+    int64_t part;         /* the most of k that a panel may have to stay in the cache */
+    int64_t patch;        /* floats of scratch memory for patches */
     size_t scratch_bytes; /* for each thread */
     const float *packed;  /* where the weights are constant; otherwise they are packed at every run */
     float *zeros;         /* what lies outside of the source */
@@ -70,7 +72,9 @@ void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *oper
 /* Writes the packed form (walk->packed_bytes) of weights [O, KH, KW, C / groups]. */
 void tl__cpu_conv2d_pack(const cpu_device *device, const cpu_conv2d_walk *walk, const float *weights, float *packed);
 
-tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel); /* conv2d_winograd.c */
+/* Implementations in files of their own. */
+tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel);
+tl_status tl__cpu_conv2d_grad_weight_spread_prepare(cpu_kernel *kernel);
 
 /* How `parts` threads share `rows` tiles by `columns` panels: *row_parts * *column_parts <= parts. */
 void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts);

@@ -29,7 +29,7 @@ typedef struct plan {
     bool arrange;             /* dy is put in order for each block, since it would be read from few sets of the cache */
     int64_t chunks;
     int64_t bias_chunks;
-    size_t scratch_bytes;     /* for each thread: a panel of x, pointers to its rows and to the next one's, dy in order */
+    size_t scratch_bytes;     /* for each thread: a panel of x, pointers to its rows and the next one's, dy in order */
     float zeros[];            /* a row of a panel */
 } plan;
 
@@ -315,4 +315,8 @@ static tl_status prepare(cpu_kernel *kernel) {
     return TL_OK;
 }
 
-const cpu_implementation tl__cpu_conv2d_grad_weight_implementations[] = {{"gemm", prepare}, {NULL, NULL}};
+const cpu_implementation tl__cpu_conv2d_grad_weight_implementations[] = {
+    {"spread", tl__cpu_conv2d_grad_weight_spread_prepare},
+    {"gemm", prepare},
+    {NULL, NULL},
+};

@@ -67,14 +67,13 @@ static void point(const job *j, int64_t first, int count, const float **rows) {
     const cpu_conv2d_walk *walk = j->walk;
     const cpu_conv2d_phase *phase = j->phase;
     const int64_t height = walk->from_size[0], width = walk->from_size[1], channels = walk->from_channels;
-    const int64_t pieces_y = walk->merged > walk->shape.kernel[1] ? 1 : phase->taps[0];
     const int64_t pieces_x = walk->merged > 1 ? 1 : phase->taps[1];
     int64_t x = first % phase->count[1], y = first / phase->count[1] % phase->count[0];
     int64_t n = first / phase->count[1] / phase->count[0];
     for (int i = 0; i < count; i++) {
         const float *image = j->operands->from + n * height * width * channels;
         const float **row = rows + i;
-        for (int64_t a = 0; a < pieces_y; a++) {
+        for (int64_t a = 0; a < phase->taps[0]; a++) {
             int64_t from_y = y * walk->from_step[0] + phase->offset[0][a];
             const float *line = image + from_y * width * channels;
             bool inside = (uint64_t)from_y < (uint64_t)height;
@@ -101,7 +100,8 @@ static void copy_padded(const float *line, int64_t width, int64_t channels, int6
         return;
     }
     memset(to, 0, (size_t)(begin * channels) * sizeof(float));
-    memcpy(to + begin * channels, line + (from_x + begin) * channels, (size_t)((end - begin) * channels) * sizeof(float));
+    memcpy(to + begin * channels, line + (from_x + begin) * channels,
+           (size_t)((end - begin) * channels) * sizeof(float));
     memset(to + end * channels, 0, (size_t)((count - end) * channels) * sizeof(float));
 }
 
@@ -137,9 +137,37 @@ static void point_soon(const job *j, int64_t first, int count, int before, const
             rows[t * GROUP + i] = rows[t * GROUP + count - 1];
 }
 
+/* A panel in parts of k. */
+static void multiply_parts(const cpu_kernels *kernels, cpu_gemm_panel *panel, int64_t part) {
+    const int64_t width = cpu_round_up(panel->columns, kernels->lanes), taps = panel->taps, depth = panel->depth;
+    const int64_t offset = panel->offset, soon_end = panel->soon_end;
+    /* Whole taps, or pieces of the only one. */
+    const int64_t step = taps > 1 ? (part > depth ? part / depth : 1) : part, all = taps > 1 ? taps : depth;
+    for (int64_t at = 0; at < all; at += step) {
+        const int64_t now = all - at < step ? all - at : step;
+        panel->resume = at > 0;
+        panel->suspend = at + now < all;
+        panel->taps = taps > 1 ? now : 1;
+        panel->depth = taps > 1 ? depth : now;
+        kernels->gemm_panel(panel);
+        if (taps > 1)
+            panel->rows += now * GROUP;
+        else
+            panel->offset += now;
+        panel->b += now * width * (taps > 1 ? depth : 1);
+        panel->soon_end = 0; /* is on its way */
+        panel->ahead = 0;
+    }
+    panel->taps = taps;
+    panel->depth = depth;
+    panel->offset = offset;
+    panel->soon_end = soon_end;
+    panel->resume = panel->suspend = 0;
+}
+
 /* One group of rows times panels p .. end - 1. */
 static void multiply(const job *j, const float *const *rows, const int64_t *at, int count, const float *const *soon,
-                     int64_t p, int64_t end) {
+                     float *sums, int64_t p, int64_t end) {
     const cpu_conv2d_walk *walk = j->walk;
     const cpu_conv2d_phase *phase = j->phase;
     const cpu_conv2d_operands *o = j->operands;
@@ -153,6 +181,7 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
         .count = count,
         .relu = o->relu,
         .stream = j->stream,
+        .sums = sums,
         /* What the piece nearest to the end of the image reads has not been read before. */
         .soon = soon && taps > 0 ? soon + (walk->transposed ? 0 : (taps / walk->merged - 1) * GROUP) : rows,
     };
@@ -170,8 +199,11 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
         panel.soon_first = (p - first) * each;
         panel.soon_end = panel.soon_first + each;
         panel.ahead = p + 1 < end ? walk->width : count * walk->to_channels - (end - first - 1) * walk->width;
+        panel.rows = rows;
         if (walk->spread)
             kernels->gemm_spread(&panel);
+        else if (walk->part < panel.taps * panel.depth)
+            multiply_parts(kernels, &panel, walk->part);
         else
             kernels->gemm_panel(&panel);
     }
@@ -187,6 +219,7 @@ static void body(void *user, int64_t first_part, int64_t last_part, int thread) 
     int64_t *at = (int64_t *)(scratch + 2 * (size_t)(GROUP * pieces) * sizeof(float *));
     float *patch = (float *)(scratch + cpu_round_up(GROUP * (2 * pieces * (int64_t)sizeof(float *) +
                                                              (int64_t)sizeof(int64_t)), CPU_ALIGNMENT));
+    float *sums = patch + walk->patch;
     const int64_t tiles = (j->rows + TILE - 1) / TILE;
     for (int64_t part = first_part; part < last_part; part++) {
         int64_t r = part / j->panel_parts, c = part % j->panel_parts;
@@ -207,7 +240,7 @@ static void body(void *user, int64_t first_part, int64_t last_part, int thread) 
                 soon = rows == buffer ? buffer + GROUP * pieces : buffer;
                 point_soon(j, row + count, (int)((end - row - count + left - 2) / (left - 1)), count, soon);
             }
-            multiply(j, rows, at, count, soon, panel, panel_end);
+            multiply(j, rows, at, count, soon, sums, panel, panel_end);
             row += count;
             if (soon)
                 rows = soon;
@@ -234,7 +267,8 @@ static void run_phase(job *j) {
 void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *operands) {
     const cpu_conv2d_walk *walk = kernel->data;
     const cpu_device *device = kernel->device;
-    job j = {.kernel = kernel, .walk = walk, .operands = operands, .packed = walk->packed, .scratch = kernel->workspace};
+    job j = {.kernel = kernel, .walk = walk, .operands = operands, .packed = walk->packed};
+    j.scratch = kernel->workspace;
     if (!walk->packed) {
         tl__cpu_conv2d_pack(device, walk, operands->weights, kernel->workspace);
         j.packed = kernel->workspace;

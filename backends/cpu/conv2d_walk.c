@@ -12,12 +12,32 @@ static tl_status misfit(const cpu_kernel *kernel) {
     return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of a convolution do not fit each other");
 }
 
+/* Long sums are made of parts of so many products, each summed for itself: the rounding errors of a sum grow with the
+ * length of its parts and the number of them, not with their product, and a part of the weights stays in the cache.
+ * The same on every machine, so that results are. */
+enum { PART = 384 };
+
+/* A kernel over the whole image is a matrix: what a linear layer on a map of features is. */
+static void flatten(cpu_conv2d_shape *s) {
+    const int64_t size[2] = {s->height, s->width};
+    for (int i = 0; i < 2; i++)
+        if (s->kernel[i] != size[i] || s->pad[i] > 0 || (s->dilation[i] > 1 && s->kernel[i] > 1))
+            return;
+    if (s->groups > 1)
+        return;
+    s->channels = s->group_channels = s->height * s->width * s->channels;
+    s->height = s->width = 1;
+    for (int i = 0; i < 2; i++)
+        s->kernel[i] = s->stride[i] = s->dilation[i] = 1;
+}
+
 tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape) {
     const int64_t *from = cpu_shape(kernel, x), *to = cpu_shape(kernel, y);
     const tl_op_desc *op = &kernel->op;
-    cpu_conv2d_shape s = {from[0], from[1], from[2], from[3], to[1], to[2], to[3], op->groups, 0, 0, {0}, {0}, {0}, {0}};
+    cpu_conv2d_shape s = {.images = from[0], .height = from[1], .width = from[2], .channels = from[3],
+                          .out_height = to[1], .out_width = to[2], .out_channels = to[3], .groups = op->groups};
     const int64_t in[2] = {s.height, s.width}, out[2] = {s.out_height, s.out_width};
-    const bool weights = w >= 0 && cpu_present(kernel, w);
+    const bool weights = cpu_present(kernel, w);
     if (kernel->operands[x].desc.rank != 4 || kernel->operands[y].desc.rank != 4 || s.images != to[0] || s.images < 1 ||
         s.channels < 1 || s.out_channels < 1 || s.groups < 1 || s.channels % s.groups || s.out_channels % s.groups)
         return misfit(kernel);
@@ -39,6 +59,7 @@ tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv
         if (desc->rank != 4 || desc->shape[0] != s.out_channels || desc->shape[3] != s.group_channels)
             return misfit(kernel);
     }
+    flatten(&s);
     *shape = s;
     return TL_OK;
 }
@@ -94,14 +115,9 @@ static void merge_taps(cpu_conv2d_walk *walk) {
     const cpu_conv2d_shape *s = &walk->shape;
     walk->merged = 1;
     if (!walk->transposed && s->groups == 1 && s->dilation[1] == 1 && s->kernel[1] > 1) {
-        if (s->pad[1] == 0) {
+        walk->patches = s->pad[1] > 0 && s->channels <= FEW_CHANNELS;
+        if (s->pad[1] == 0 || walk->patches)
             walk->merged = s->kernel[1];
-            if (s->kernel[1] == s->width && s->pad[0] == 0 && s->dilation[0] == 1)
-                walk->merged *= s->kernel[0];
-        } else if (s->channels <= FEW_CHANNELS) {
-            walk->merged = s->kernel[1];
-            walk->patches = true;
-        }
     }
     walk->pieces_depth = walk->merged * walk->depth;
 }
@@ -133,10 +149,11 @@ static void plan(const cpu_kernel *kernel, const cpu_conv2d_shape *s, bool trans
     merge_taps(walk);
     int64_t pieces = s->kernel[0] * s->kernel[1] / walk->merged;
     int64_t reach = s->kernel[1] > s->stride[1] ? s->kernel[1] : s->stride[1];
-    int64_t patch = walk->patches ? s->kernel[0] * reach * s->channels : 0;
+    walk->patch = cpu_round_up(walk->patches ? CPU_GEMM_GROUP * s->kernel[0] * reach * s->channels : 0, CPU_ALIGNMENT);
+    walk->part = PART;
     walk->scratch_bytes = (size_t)cpu_round_up(CPU_GEMM_GROUP * (2 * pieces * (int64_t)sizeof(float *) +
                                                                  (int64_t)sizeof(int64_t)), CPU_ALIGNMENT) +
-                          (size_t)cpu_round_up(CPU_GEMM_GROUP * patch * (int64_t)sizeof(float), CPU_ALIGNMENT);
+                          (size_t)(walk->patch + CPU_GEMM_GROUP * walk->width) * sizeof(float);
 }
 
 static tl_status fill_packed(cpu_kernel *kernel, const void *source, void *to, void *user) {

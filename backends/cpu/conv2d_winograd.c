@@ -1,9 +1,9 @@
 /* conv2d_winograd.c: conv2d with constant 3x3 weights, stride 1, by F(4x4, 3x3): patches of x are transformed into 36
  * planes, each of which is multiplied with its plane of transformed weights, and tiles of y are transformed back.
  *
- * Where there are enough tiles, each thread takes blocks of them through all three steps, so small that they stay in its
- * cache. Where there are not, or where the weights are so large that each thread should read a part of them only, the
- * steps are taken one after the other, each by all threads. Neither changes a tile's arithmetic.
+ * Where there are enough tiles, each thread takes blocks of them through all three steps, so small that they stay in
+ * its cache. Where there are not, or where the weights are so large that each thread should read a part of them only,
+ * the steps are taken one after the other, each by all threads. Neither changes a tile's arithmetic.
  *
  * Whether it is used depends on the layer alone, never on the batch. */
 #include <string.h>
@@ -115,12 +115,13 @@ static void pixels_of(const job *j, int64_t tile, const float **pixels) {
 
 static void transform_patches(const job *j, int64_t first, int64_t last) {
     const plan *p = j->plan;
+    const cpu_kernels *kernels = j->kernel->device->kernels;
     const float *pixels[2][PLANES];
     pixels_of(j, j->first + first, pixels[0]);
     for (int64_t t = first; t < last; t++) {
         pixels_of(j, j->first + (t + 1 < last ? t + 1 : t), pixels[(t + 1 - first) & 1]);
-        j->kernel->device->kernels->winograd_input(pixels[(t - first) & 1], pixels[(t + 1 - first) & 1], p->shape.channels,
-                                                   p->from_plane, j->from + t * p->shape.channels);
+        kernels->winograd_input(pixels[(t - first) & 1], pixels[(t + 1 - first) & 1], p->shape.channels, p->from_plane,
+                                j->from + t * p->shape.channels);
     }
 }
 
@@ -279,7 +280,7 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
         status = tl__cpu_conv2d_shape(kernel, X, W, Y, &s);
     if (status != TL_OK)
         return status;
-    if (!suits(kernel, &s))
+    if (!device->winograd || !suits(kernel, &s))
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d: not a form for Winograd's algorithm");
     plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s.channels * sizeof(float));
     if (!p)

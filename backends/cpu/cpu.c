@@ -222,14 +222,27 @@ static tl_status option_isa(const tl_host *host, cpu_isa *isa) {
     return fail(host, TL_ERROR_ARGUMENT, "cpu: %s = %s: this machine has %s", source, text, names);
 }
 
+/* Off unless asked for: its rounding errors are several times those of direct convolution, which matters where a
+ * training's masks hang on values near 0. */
+static tl_status option_winograd(const tl_host *host, bool *winograd) {
+    const char *text = host->option(host->user, "winograd");
+    *winograd = text && strcmp(text, "1") == 0;
+    if (!text || *winograd || strcmp(text, "0") == 0)
+        return TL_OK;
+    return fail(host, TL_ERROR_ARGUMENT, "cpu: winograd = %s: it takes 0 or 1", text);
+}
+
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
     int threads;
     cpu_isa isa;
+    bool winograd;
     if (index != 0)
         return fail(host, TL_ERROR_NOT_FOUND, "cpu: there is one device, not %u", (unsigned)index + 1);
     tl_status status = option_threads(host, &threads);
     if (status == TL_OK)
         status = option_isa(host, &isa);
+    if (status == TL_OK)
+        status = option_winograd(host, &winograd);
     if (status != TL_OK)
         return status;
     cpu_device *device = host->allocate(host->user, sizeof(*device), CPU_ALIGNMENT);
@@ -240,6 +253,7 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
         .host = host,
         .threads = threads,
         .isa = isa,
+        .winograd = winograd,
         .kernels = tl__cpu_isa_kernels(isa),
         .l1 = tl__cpu_cache_size(1),
         .l2 = tl__cpu_cache_size(2),

@@ -44,6 +44,7 @@ typedef struct cpu_device {
     const tl_host *host;
     int threads;
     cpu_isa isa;
+    bool winograd; /* 3x3 convolutions may use Winograd's algorithm */
     const struct cpu_kernels *kernels; /* of that instruction set */
     size_t l1, l2, l3;                 /* cache sizes in bytes */
     uint64_t memory;

@@ -14,6 +14,7 @@ int CPU_NAME(gemm_width)(void) {
 static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, int row, const int height,
                                                        const int width) {
     vf sum[TALLEST][WIDTH];
+    float *sums = p->sums + (int64_t)row * width * VL;
     UNROLL for (int i = 0; i < height; i++)
         UNROLL for (int j = 0; j < width; j++)
             sum[i][j] = (vf){0};
@@ -71,6 +72,16 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
             UNROLL for (int j = 0; j < width; j++)
                 sum[i][j] += total[i][j];
 
+    if (p->resume)
+        UNROLL for (int i = 0; i < height; i++)
+            UNROLL for (int j = 0; j < width; j++)
+                sum[i][j] += v_load(sums + (i * width + j) * VL);
+    if (p->suspend) {
+        UNROLL for (int i = 0; i < height; i++)
+            UNROLL for (int j = 0; j < width; j++)
+                v_store(sums + (i * width + j) * VL, sum[i][j]);
+        return;
+    }
     const int whole = p->columns >= width * VL;
     if (!whole) {
         float last[TALLEST][VL];

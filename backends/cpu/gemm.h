@@ -34,6 +34,10 @@ typedef struct cpu_gemm_panel {
     int columns;          /* 1 .. gemm_width() */
     int relu;
     int stream;           /* store past the caches; y and all of `at` are then aligned to vectors */
+    /* A product may come in several calls, each with a part of k: all but the first add `sums` to theirs, all but the
+     * last leave theirs there: [count][columns, rounded up to whole vectors]. */
+    float *sums;
+    int resume, suspend;
     /* What will be needed soon, to be fetched meanwhile: floats soon_first .. soon_end - 1 of soon[i] for each row, and
      * residual and mask at `ahead` floats from where they are used now (0: not). */
     const float *const *soon;
@@ -57,17 +61,31 @@ typedef struct cpu_gemm_outer {
     const float *const *b_soon;
 } cpu_gemm_outer;
 
+/* sums[t][k][l] = sum over p of x[t][p][k] * dy[p * dy_step + l], or += that sum, for the lanes l of a vector;
+ * x[t][p][k] is channel k of lane l's group of `depth` channels in the row at rows[t * rows_step + p] + offset; depth
+ * as for gemm_spread. Rows and dy are read in whole vectors. */
+typedef struct cpu_gemm_spread_outer {
+    const float *const *rows;
+    int64_t rows_step, offset;
+    const float *dy;
+    int64_t dy_step;
+    int64_t count, taps, depth;
+    float *sums; /* [taps][depth][lanes] */
+    int add;
+} cpu_gemm_spread_outer;
+
 /* gemm_arrange: writes a (count x rows) in the order in which gemm_outer reads it.
  * gemm_spread: as gemm_panel, for a group of `depth` channels in and out, a power of two that divides the lanes of a
  * vector. Column o is a sum over its own group's channels only: piece t of a row begins at the panel's first column in
  * the source, and b is [taps][depth][lanes]. The pieces are read in whole vectors.
  * gemm_gather: to[p][...] = `columns` floats at rows[p], then zeros up to whole vectors. */
-#define CPU_GEMM_LIST(X)                                   \
-    X(int, gemm_width, (void))                             \
-    X(void, gemm_panel, (const cpu_gemm_panel *panel))     \
-    X(void, gemm_spread, (const cpu_gemm_panel *panel))    \
-    X(void, gemm_outer, (const cpu_gemm_outer *outer))     \
-    X(void, gemm_arrange, (const cpu_gemm_outer *outer, float *to)) \
+#define CPU_GEMM_LIST(X)                                             \
+    X(int, gemm_width, (void))                                       \
+    X(void, gemm_panel, (const cpu_gemm_panel *panel))               \
+    X(void, gemm_spread, (const cpu_gemm_panel *panel))              \
+    X(void, gemm_spread_outer, (const cpu_gemm_spread_outer *outer)) \
+    X(void, gemm_outer, (const cpu_gemm_outer *outer))               \
+    X(void, gemm_arrange, (const cpu_gemm_outer *outer, float *to))  \
     X(void, gemm_gather, (const float *const *rows, int64_t count, int columns, float *to))
 
 #endif

@@ -4,23 +4,11 @@
 #include "backends/cpu/gemm_tile.h"
 #include "backends/cpu/kernels.h"
 
-/* SPREAD(x, g, k): lane k of each g lanes, in all of them. */
-#define FROM(l, g, k) ((l) / (g) * (g) + (k))
-#define FROM4(l, g, k) FROM(l, g, k), FROM(l + 1, g, k), FROM(l + 2, g, k), FROM(l + 3, g, k)
-#if VL == 16
-#define SPREAD(x, g, k) \
-    __builtin_shufflevector(x, x, FROM4(0, g, k), FROM4(4, g, k), FROM4(8, g, k), FROM4(12, g, k))
-#elif VL == 8
-#define SPREAD(x, g, k) __builtin_shufflevector(x, x, FROM4(0, g, k), FROM4(4, g, k))
-#else
-#define SPREAD(x, g, k) __builtin_shufflevector(x, x, FROM4(0, g, k))
-#endif
-
 #define STEP(g, k, height)                          \
     {                                               \
         vf w = v_load(b + (k) * VL);                \
         UNROLL for (int i = 0; i < (height); i++)   \
-            sum[i] += SPREAD(x[i], g, k) * w;       \
+            sum[i] += GEMM_SPREAD(x[i], g, k) * w;       \
     }
 #define STEPS_1(g, k, height) STEP(g, k, height)
 #define STEPS_2(g, k, height) STEPS_1(g, k, height) STEPS_1(g, (k) + 1, height)

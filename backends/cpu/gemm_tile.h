@@ -36,9 +36,21 @@ static const int heights[WIDTH] = {8, 6};
 #define TILES(X) TILES_TO_8(X, 1) TILES_TO_6(X, 2)
 #endif
 
+/* GEMM_SPREAD(x, g, k): lane k of each g lanes, in all of them; both are literals. */
+#define GEMM_FROM(l, g, k) ((l) / (g) * (g) + (k))
+#define GEMM_FROM4(l, g, k) GEMM_FROM(l, g, k), GEMM_FROM(l + 1, g, k), GEMM_FROM(l + 2, g, k), GEMM_FROM(l + 3, g, k)
+#if VL == 16
+#define GEMM_SPREAD(x, g, k) \
+    __builtin_shufflevector(x, x, GEMM_FROM4(0, g, k), GEMM_FROM4(4, g, k), GEMM_FROM4(8, g, k), GEMM_FROM4(12, g, k))
+#elif VL == 8
+#define GEMM_SPREAD(x, g, k) __builtin_shufflevector(x, x, GEMM_FROM4(0, g, k), GEMM_FROM4(4, g, k))
+#else
+#define GEMM_SPREAD(x, g, k) __builtin_shufflevector(x, x, GEMM_FROM4(0, g, k))
+#endif
+
 /* What ends a row of the product, for the last vector of a tile, of which only `valid` columns exist. */
-static __attribute__((noinline, unused)) void gemm_finish_partly(const cpu_gemm_panel *p, int row, int height, int column,
-                                                                  const float sums[][VL]) {
+static __attribute__((noinline, unused)) void gemm_finish_partly(const cpu_gemm_panel *p, int row, int height,
+                                                                  int column, const float sums[][VL]) {
     int valid = p->columns - column;
     for (int i = 0; i < height; i++) {
         int64_t at = p->at[row + i] + column;

@@ -16,14 +16,15 @@
 #include "backends/cpu/channels.h"
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm.h"
-#include "backends/cpu/winograd.h"
 #include "backends/cpu/pool.h"
+#include "backends/cpu/winograd.h"
 
 #define CPU_KERNEL_LIST(X) \
     CPU_ELEMENTWISE_LIST(X) \
     CPU_CHANNELS_LIST(X) \
-    CPU_GEMM_LIST(X) CPU_WINOGRAD_LIST(X) \
-    CPU_POOL_LIST(X)
+    CPU_GEMM_LIST(X) \
+    CPU_POOL_LIST(X) \
+    CPU_WINOGRAD_LIST(X)
 
 typedef struct cpu_kernels {
     int lanes; /* floats in a vector */

@@ -16,7 +16,7 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
 	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_grad_input.c \
-	%reldir%/conv2d_grad_weight.c %reldir%/winograd.h \
+	%reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c %reldir%/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
@@ -35,6 +35,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/gemm.c \
 	%reldir%/gemm_outer.c \
 	%reldir%/gemm_spread.c \
+	%reldir%/gemm_spread_outer.c \
 	%reldir%/pool.c \
 	%reldir%/special.c \
 	%reldir%/winograd.c

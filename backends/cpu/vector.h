@@ -41,7 +41,8 @@ static inline vf v_keep(vi mask, vf a) {
 #if defined(__AVX512F__)
 typedef __mmask16 vm;
 static inline vm v_greater_or_nan(vf a, vf b) { /* a > b, or a is NaN */
-    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ) | _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);
+    __mmask16 nan = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ) | nan;
 }
 static inline vf v_choose(vm mask, vf a, vf b) {
     return (vf)_mm512_mask_blend_ps(mask, (__m512)b, (__m512)a);

@@ -6,6 +6,7 @@
 
 static void begin(tl_device *device) {
     device->host.text[0] = '\0';
+    device->host.status = TL_OK;
 }
 
 static tl_status end(tl_device *device, tl_status status, const char *call) {
@@ -83,6 +84,10 @@ tl_status tl__device_queue_finish(tl_device *device, tl_backend_queue *queue) {
     return end(device, device->ops.queue_finish(queue), "queue_finish");
 }
 
+void tl__device_queue_settle(tl_device *device, tl_backend_queue *queue) {
+    device->ops.queue_finish(queue);
+}
+
 /* ---- kernels ---- */
 
 /* A kernel that lacks something is released where that much is there. */
@@ -104,8 +109,17 @@ tl_status tl__device_prepare(tl_device *device, const tl_op_desc *op, const tl_o
     tl_op_desc desc = *op;
     desc.size = sizeof desc;
     tl_backend_kernel *kernel = NULL;
+    /* prepare may fail because libtl could not read a constant: then libtl's own words are the better ones. An empty
+     * message shows whether there are any. */
+    char *message = device->context->message, before = message[0];
     begin(device);
+    message[0] = '\0';
     tl_status status = device->ops.prepare(device->handle, &desc, operands, input_count, output_count, &kernel);
+    bool own_words = message[0] != '\0';
+    if (!own_words)
+        message[0] = before;
+    if (status != TL_OK && own_words && device->host.status != status)
+        return tl__fail_at(device->context, status, "%s", device->name);
     TL__TRY(end(device, status, "prepare"));
     if (!kernel)
         return nothing_given(device, "prepare");

@@ -13,8 +13,10 @@ static void *host_allocate(void *user, size_t bytes, size_t alignment) {
         alignment = sizeof(void *);
     if ((alignment & (alignment - 1)) == 0)
         memory = options->allocate(options->user, bytes ? bytes : 1, alignment);
-    if (!memory)
+    if (!memory) {
         snprintf(host->text, sizeof host->text, "out of memory: %zu bytes", bytes);
+        host->status = TL_ERROR_MEMORY;
+    }
     return memory;
 }
 
@@ -23,10 +25,18 @@ static void host_release(void *user, void *memory) {
     tl__free(host->context, memory);
 }
 
+/* A backend that names itself has said once what libtl would say twice. */
+static const char *without_name(const tl__host *host, const char *text) {
+    size_t length = host->backend ? strlen(host->backend) : 0;
+    return length && strncmp(text, host->backend, length) == 0 && strncmp(text + length, ": ", 2) == 0
+               ? text + length + 2
+               : text;
+}
+
 static void host_log(void *user, tl_log_level level, const char *text) {
     tl__host *host = user;
     if (text)
-        tl__log(host->context, level, "%s: %s", host->name, text);
+        tl__log(host->context, level, "%s: %s", host->name, without_name(host, text));
 }
 
 /* Where the program set nothing: TL_FAKE_REFUSE for the option "refuse" of the backend "fake". */
@@ -55,7 +65,8 @@ static const char *host_option(void *user, const char *name) {
 
 static tl_status host_fail(void *user, tl_status status, const char *text) {
     tl__host *host = user;
-    snprintf(host->text, sizeof host->text, "%s", text ? text : "");
+    snprintf(host->text, sizeof host->text, "%s", text ? without_name(host, text) : "");
+    host->status = status;
     return status;
 }
 
@@ -88,7 +99,7 @@ void tl__host_describe(const tl__host *host, tl_status status, const char *call,
     if (!is_status(status) || status == TL_OK)
         snprintf(text, size, "%s: %s gave %d, which is no failure%s%s", host->name, call, (int)status,
                  host->text[0] ? ": " : "", host->text);
-    else if (host->text[0])
+    else if (host->text[0] && host->status == status)
         snprintf(text, size, "%s: %s", host->name, host->text);
     else
         snprintf(text, size, "%s: %s: %s", host->name, call, tl_status_text(status));

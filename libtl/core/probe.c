@@ -66,7 +66,8 @@ static tl_status ask(tl_context *context, const tl__backend *backend, tl_backend
         if (there == 0)
             return TL_OK;
         if (there > MAX_DEVICES) {
-            tl__log(context, TL_LOG_WARNING, "%s: probe speaks of %u devices: none is used", host.name, (unsigned)there);
+            tl__log(context, TL_LOG_WARNING, "%s: probe speaks of %u devices: none is used", host.name,
+                    (unsigned)there);
             return TL_OK;
         }
         capacity = there;

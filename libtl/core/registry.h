@@ -60,6 +60,7 @@ typedef struct tl__host {
     char threads[16];    /* "" where the user did not set it */
     const char *isa;     /* NULL where the user did not set it */
     char text[512];      /* what the backend said of its failure; "" if nothing yet */
+    tl_status status;    /* of which failure: it may try one way, be refused, and fail on the next without a word */
 } tl__host;
 void tl__host_start(tl__host *host, tl_context *context, const char *name);
 
@@ -122,6 +123,8 @@ tl_status tl__device_queue_read(tl_device *device, tl_backend_queue *queue, cons
 tl_status tl__device_queue_zero(tl_device *device, tl_backend_queue *queue, const tl_view *what);
 tl_status tl__device_queue_flush(tl_device *device, tl_backend_queue *queue);
 tl_status tl__device_queue_finish(tl_device *device, tl_backend_queue *queue);
+/* finish on the way out: a failure is left unsaid, the message of what went wrong before stays. */
+void tl__device_queue_settle(tl_device *device, tl_backend_queue *queue);
 
 /* Makes an operation ready, see prepare in tl/backend.h (op->size is filled in here). TL_UNSUPPORTED: the device
  * does not do this form; the message says why. On success the kernel has all its functions. */

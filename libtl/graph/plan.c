@@ -5,6 +5,10 @@
 void tl__plan_destroy(tl__plan *plan) {
     if (!plan)
         return;
+    /* A run that failed half-way has left work on the queues. */
+    for (int device = TL__DEVICE; device <= TL__FALLBACK; device++)
+        if (tl__plan_arena(plan, device))
+            tl__device_queue_settle(tl__plan_arena(plan, device)->device, tl__plan_arena(plan, device)->queue);
     for (size_t i = 0; i < plan->step_count; i++)
         if (plan->steps[i].kernel)
             tl__device_release(tl__plan_arena(plan, plan->steps[i].device)->device, plan->steps[i].kernel);

@@ -4,7 +4,8 @@
  *     tests/bench/conv [--net resnet50|vgg16|resnext50] [--batch N] [--threads N] [--isa NAME] [--rounds N]
  *                      [--layer TEXT] [--training]
  *
- * Each number is the best of the rounds; with one thread it counts the time that the thread was running. --training packs the weights in every run, as where they train. */
+ * Each number is the best of the rounds; with one thread it counts the time that the thread was running. --training
+ * packs the weights in every run, as where they train. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +92,8 @@ static void check(tl_status status, const char *what) {
 
 /* Seconds of the best round. Shapes with rank 0 are absent operands; output `shared` is in the place of input
  * `with`. */
-static double measure(t_device *device, const tl_op_desc *op, int64_t (*shapes)[5], int inputs, int outputs, int constant,
-                      int shared, int with) {
+static double measure(t_device *device, const tl_op_desc *op, int64_t (*shapes)[5], int inputs, int outputs,
+                      int constant, int shared, int with) {
     tl_backend_device *handle = t_device_handle(device);
     tl_operand operands[T_OPERANDS] = {0};
     tl_view views[T_OPERANDS + 1] = {0};
@@ -197,8 +198,8 @@ static void measure_net(t_device *device, const layer *layers, const char *varia
         char shape[64];
         int pad = l->kernel == l->size ? 0 : l->kernel / 2, out = (l->size + 2 * pad - l->kernel) / l->stride + 1;
         double flops = 2e-9 * batch * out * out * l->outputs * l->kernel * l->kernel * (l->channels / l->groups);
-        snprintf(shape, sizeof(shape), "%dx%d %d->%d %dx%d s%d x%d", l->size, l->size, l->channels, l->outputs, l->kernel,
-                 l->kernel, l->stride, l->count);
+        snprintf(shape, sizeof(shape), "%dx%d %d->%d %dx%d s%d x%d", l->size, l->size, l->channels, l->outputs,
+                 l->kernel, l->kernel, l->stride, l->count);
         printf("%-16s %-28s", l->name, shape);
         for (int way = 0; way < WAYS; way++) {
             if (way == GRAD_INPUT && l->channels == 3) { /* pixels need no gradient */

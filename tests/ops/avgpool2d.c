@@ -42,8 +42,8 @@ static bool verify(const t_op *op, void *user, char *why) {
                    e->count);
 }
 
-/* Both are linear, and the reference is the definition: its gradient needs no differences. A sum of m terms is off by (8 + sqrt(m)) u
- * of the absolute values, see conv_common.h. */
+/* Both are linear, and the reference is the definition: its gradient needs no differences. A sum of m terms is off
+ * by (8 + sqrt(m)) u of the absolute values, see conv_common.h. */
 static void test(const shape *s, bool grad, bool far) {
     t_op op;
     t_begin(&op, grad ? TL_OP_AVGPOOL2D_GRAD : TL_OP_AVGPOOL2D);

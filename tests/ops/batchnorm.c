@@ -101,8 +101,8 @@ static void test(int n, int h, int w, int c, int form, double offset) {
     if (form & CONSTANT)
         for (int i = SCALE; i <= (form & BATCH ? SHIFT : VAR); i++)
             op.operand[i].constant = true;
-    t_case(&op, verify, &k, "batchnorm %s %dx%dx%dx%d%s%s%s%s%s%s offset %g", form & BATCH ? "batch" : "stored", n, h, w,
-           c, form & WITH_RESIDUAL ? " residual" : "", form & RELU ? " relu" : "", form & OVER_X ? " over x" : "",
+    t_case(&op, verify, &k, "batchnorm %s %dx%dx%dx%d%s%s%s%s%s%s offset %g", form & BATCH ? "batch" : "stored", n, h,
+           w, c, form & WITH_RESIDUAL ? " residual" : "", form & RELU ? " relu" : "", form & OVER_X ? " over x" : "",
            form & OVER_RESIDUAL ? " over residual" : "", form & SAVED ? " saved" : "",
            form & CONSTANT ? " constant" : "", offset);
     t_end(&op);

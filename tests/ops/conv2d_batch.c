@@ -46,7 +46,8 @@ static void test(const conv_shape *s, tl_op which) {
     const int64_t x[4] = {BATCH, s->h, s->w, s->c}, y[4] = {BATCH, conv_out(s, 0), conv_out(s, 1), s->o};
     const int64_t *from = forward ? x : y, *to = forward ? y : x;
     int64_t from_count = BATCH * from[1] * from[2] * from[3], to_count = BATCH * to[1] * to[2] * to[3];
-    float *source = t_allocate((size_t)from_count * sizeof(float)), *extra = t_allocate((size_t)to_count * sizeof(float));
+    float *source = t_allocate((size_t)from_count * sizeof(float));
+    float *extra = t_allocate((size_t)to_count * sizeof(float));
     float *weights = t_allocate((size_t)conv_w_count(s) * sizeof(float));
     t_fill(source, from_count, -1, 1);
     t_fill(extra, to_count, -1, 1);
@@ -77,7 +78,8 @@ static void test(const conv_shape *s, tl_op which) {
 static void cases(void) {
     static const conv_shape shapes[] = {
         K1(BATCH, 7, 7, 65, 130, 1), K1(BATCH, 5, 5, 64, 40, 2), K1(BATCH, 1, 1, 600, 100, 1),
-        K3(BATCH, 7, 7, 33, 70, 1), K3(BATCH, 14, 14, 64, 64, 1), K3(BATCH, 9, 7, 16, 24, 2), K3(BATCH, 13, 13, 20, 36, 1),
+        K3(BATCH, 7, 7, 33, 70, 1), K3(BATCH, 14, 14, 64, 64, 1), K3(BATCH, 9, 7, 16, 24, 2),
+        K3(BATCH, 13, 13, 20, 36, 1), K3(BATCH, 23, 21, 32, 48, 1),
         {BATCH, 17, 15, 3, 20, 7, 7, {2, 2}, {3, 3}, {1, 1}, 1}, {BATCH, 7, 7, 16, 33, 7, 7, {1, 1}, {0, 0}, {1, 1}, 1},
         {BATCH, 7, 7, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 8}, {BATCH, 7, 7, 24, 36, 3, 3, {1, 1}, {1, 1}, {1, 1}, 3},
     };

@@ -152,8 +152,8 @@ static void test(int n, int h, int w, int k, int form, bool grad) {
         free(x);
         t_give(&op, DLOGITS, TL_DTYPE_F32, T_SHAPE(n, h, w, k));
     }
-    t_case(&op, grad ? verify_grad : verify, &differences, "cross_entropy%s %dx%dx%dx%d%s%s%s%s%s%s", grad ? "_grad" : "",
-           n, h, w, k, form & WEIGHTED ? " weighted" : "", form & SMOOTH ? " smooth" : "",
+    t_case(&op, grad ? verify_grad : verify, &differences, "cross_entropy%s %dx%dx%dx%d%s%s%s%s%s%s",
+           grad ? "_grad" : "", n, h, w, k, form & WEIGHTED ? " weighted" : "", form & SMOOTH ? " smooth" : "",
            form & IGNORING ? " ignoring" : "", form & EXTREME ? " extreme" : "", form & TIES ? " ties" : "",
            form & DIFFERENCES ? " differences" : "");
     t_end(&op);

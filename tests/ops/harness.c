@@ -330,8 +330,8 @@ bool t_close(char *why, const char *label, const float *got, const double *want,
             first = i;
     }
     if (bad > 0)
-        snprintf(why, T_WHY, "%s: %lld of %lld are wrong, the first at %lld: %.9g instead of %.9g, tolerance %.3g", label,
-                 (long long)bad, (long long)count, (long long)first, (double)got[first], want[first],
+        snprintf(why, T_WHY, "%s: %lld of %lld are wrong, the first at %lld: %.9g instead of %.9g, tolerance %.3g",
+                 label, (long long)bad, (long long)count, (long long)first, (double)got[first], want[first],
                  tolerance[first]);
     return bad == 0;
 }

@@ -102,7 +102,7 @@ static void test(const shape *s, int values, bool index) {
     t_end(&op);
 }
 
-/* ---- gradient: where x moves, the sum of dy * maxima moves with the dy of the windows that it is the maximum of ---- */
+/* ---- gradient: where x moves, the sum of dy * maxima moves with the dy of the windows it is the maximum of ---- */
 
 typedef struct expected {
     double *dx, *tolerance;

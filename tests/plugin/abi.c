@@ -141,9 +141,11 @@ static void numbers(void **state) {
 static void operations(void **state) {
     (void)state;
     static const int ops[] = {
-        TL_OP_NORMALIZE,  TL_OP_CONV2D,    TL_OP_CONV2D_GRAD_INPUT, TL_OP_CONV2D_GRAD_WEIGHT, TL_OP_BATCHNORM,
-        TL_OP_BATCHNORM_GRAD, TL_OP_RELU,  TL_OP_RELU_GRAD,         TL_OP_ADD,                TL_OP_MAXPOOL2D,
-        TL_OP_MAXPOOL2D_GRAD, TL_OP_AVGPOOL2D, TL_OP_AVGPOOL2D_GRAD, TL_OP_DROPOUT,           TL_OP_CROSS_ENTROPY,
+        TL_OP_NORMALIZE, TL_OP_CONV2D, TL_OP_CONV2D_GRAD_INPUT,
+        TL_OP_CONV2D_GRAD_WEIGHT, TL_OP_BATCHNORM, TL_OP_BATCHNORM_GRAD,
+        TL_OP_RELU, TL_OP_RELU_GRAD, TL_OP_ADD,
+        TL_OP_MAXPOOL2D, TL_OP_MAXPOOL2D_GRAD, TL_OP_AVGPOOL2D,
+        TL_OP_AVGPOOL2D_GRAD, TL_OP_DROPOUT, TL_OP_CROSS_ENTROPY,
         TL_OP_CROSS_ENTROPY_GRAD, TL_OP_ADAM,
     };
     for (int i = 0; i < (int)(sizeof ops / sizeof ops[0]); i++)
@@ -152,10 +154,13 @@ static void operations(void **state) {
 
 static void statuses(void **state) {
     (void)state;
-    static const int values[] = {TL_OK,           TL_ERROR_MEMORY, TL_ERROR_ARGUMENT, TL_ERROR_IO,   TL_ERROR_NOT_FOUND,
-                                 TL_ERROR_EXISTS, TL_ERROR_FORMAT, TL_ERROR_SHAPE,    TL_ERROR_WEIGHTS, TL_ERROR_DATA,
-                                 TL_ERROR_LIMIT,  TL_ERROR_DEVICE, TL_ERROR_ABI,      TL_ERROR_NUMERIC, TL_ERROR_INTERNAL,
-                                 TL_UNSUPPORTED,  TL_CANCELLED};
+    static const int values[] = {
+        TL_OK, TL_ERROR_MEMORY, TL_ERROR_ARGUMENT, TL_ERROR_IO,
+        TL_ERROR_NOT_FOUND, TL_ERROR_EXISTS, TL_ERROR_FORMAT, TL_ERROR_SHAPE,
+        TL_ERROR_WEIGHTS, TL_ERROR_DATA, TL_ERROR_LIMIT, TL_ERROR_DEVICE,
+        TL_ERROR_ABI, TL_ERROR_NUMERIC, TL_ERROR_INTERNAL, TL_UNSUPPORTED,
+        TL_CANCELLED,
+    };
     for (int i = 0; i < (int)(sizeof values / sizeof values[0]); i++)
         assert_int_equal(values[i], -i);
 }

@@ -16,7 +16,7 @@
  *   fail=CALL:N      the Nth CALL fails: buffer, queue, prepare, bind, enqueue, write, read, zero, finish, memory (an
  *                    allocation from the host), or any of them; CALL:N:silent says nothing of why
  *   kernel=nothing|noops|nobind|noenqueue|norelease|status         what prepare gives
- *   report=1         logs the number of calls at close, "N calls"
+ *   report=1         logs at close how much was done, "N kernels run"
  * Of its table, read when libtl asks for it:
  *   entry=null|why|abi|tiny|short|long|moving|noname|badname|noprobe|noopen        priority=N */
 #include "tests/plugin/fake.h"
@@ -38,7 +38,7 @@ typedef struct fake_device {
     uint64_t alignment, max_buffer;
     bool host_visible, fail_silent;
     char fail_call[16];
-    long fail_at, seen, calls;
+    long fail_at, seen, runs;
     int buffers, queues, kernels;
 } fake_device;
 
@@ -95,13 +95,12 @@ static tl_status fail(const tl_host *host, tl_status status, const char *text) {
 
 /* Counts a call; true where it is the one that shall fail, *status and the message then being set. */
 static bool faulty(fake_device *device, const char *call, tl_status *status) {
-    device->calls++;
     bool meant = strcmp(device->fail_call, "any") == 0 || strcmp(device->fail_call, call) == 0;
     if (!meant || ++device->seen != device->fail_at)
         return false;
     char text[64];
     snprintf(text, sizeof text, "%s %ld fails on demand", call, device->seen);
-    *status = TL_ERROR_DEVICE;
+    *status = strcmp(call, "memory") == 0 ? TL_ERROR_MEMORY : TL_ERROR_DEVICE;
     if (!device->fail_silent)
         fail(device->host, *status, text);
     return true;
@@ -169,6 +168,7 @@ static void run_waiting(tl_backend_queue *queue) {
     for (int i = 0; i < queue->count; i++) {
         queue->waiting[i]->run(&queue->waiting[i]->call);
         queue->waiting[i]->waiting--;
+        queue->device->runs++;
     }
     queue->count = 0;
 }
@@ -190,6 +190,8 @@ static tl_status queue_create(tl_backend_device *base, tl_backend_queue **out) {
 
 static void queue_destroy(tl_backend_device *base, tl_backend_queue *queue) {
     fake_device *device = (fake_device *)base;
+    if (queue->count)
+        wrong(device, "a queue is destroyed while work waits");
     device->queues--;
     device->host->release(device->host->user, queue);
 }
@@ -231,8 +233,13 @@ static tl_status queue_flush(tl_backend_queue *queue) {
     return TL_OK;
 }
 
+/* A finish that fails has lost what waited. */
 static tl_status queue_finish(tl_backend_queue *queue) {
-    return begin(queue, "finish", NULL);
+    tl_status status = begin(queue, "finish", NULL);
+    for (int i = 0; i < queue->count; i++)
+        queue->waiting[i]->waiting--;
+    queue->count = 0;
+    return status;
 }
 
 /* ---- kernels ---- */
@@ -394,9 +401,9 @@ static void device_close(tl_backend_device *base) {
              device->kernels);
     if (device->buffers || device->queues || device->kernels)
         device->host->log(device->host->user, TL_LOG_ERROR, text);
-    snprintf(text, sizeof text, "%ld calls", device->calls);
+    snprintf(text, sizeof text, "%ld kernels run", device->runs);
     if (option_is(device->host, "report", "1"))
-        device->host->log(device->host->user, TL_LOG_ERROR, text);
+        device->host->log(device->host->user, TL_LOG_INFO, text);
     device->host->release(device->host->user, device);
 }
 

@@ -8,10 +8,10 @@ check_LTLIBRARIES += %reldir%/fake.la libtl-test-plugin.la
 libtl_test_plugin_la_SOURCES = %reldir%/harness.h %reldir%/harness.c
 libtl_test_plugin_la_CFLAGS = $(TL_TEST_CFLAGS)
 
-TL_PLUGIN_TESTS = %reldir%/abi %reldir%/registry %reldir%/device
+TL_PLUGIN_TESTS = %reldir%/abi %reldir%/registry %reldir%/device %reldir%/placement
 check_PROGRAMS += $(TL_PLUGIN_TESTS)
-TESTS += $(TL_PLUGIN_TESTS) %reldir%/setuid.sh
-EXTRA_DIST += %reldir%/setuid.sh
+TESTS += $(TL_PLUGIN_TESTS) %reldir%/setuid.sh %reldir%/outside.sh
+EXTRA_DIST += %reldir%/setuid.sh %reldir%/outside.sh
 
 %canon_reldir%_registry_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_registry_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
@@ -19,3 +19,8 @@ EXTRA_DIST += %reldir%/setuid.sh
 %canon_reldir%_abi_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
 %canon_reldir%_device_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_device_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_placement_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_placement_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+
+# Both install from this tree, which relinks in it.
+%reldir%/outside.log: tests/cli/embed.log

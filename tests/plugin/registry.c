@@ -214,8 +214,9 @@ static void same_name_twice(void **state) {
     folder_add(folder, "good");
     folder_add(second, "good");
     snprintf(path, sizeof path, "%s:%s", folder, second);
-    snprintf(text, sizeof text, "warning: %s/good.so: backend not loaded: there is a backend \"good\" already (%s/good.so)\n",
-             second, folder);
+    snprintf(text, sizeof text,
+             "warning: %s/good.so: backend not loaded: there is a backend \"good\" already (%s/good.so)\n", second,
+             folder);
     watched *w = watch(path);
     assert_string_equal(device_names(w), "cpu good:0");
     assert_logged(w, text);

@@ -20,7 +20,8 @@ result() { # NUMBER NAME STATUS; the details are in $work/details
     fi
 }
 
-${NM:-nm} -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort >"$work/exported"
+${NM:-nm} -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+    LC_ALL=C sort >"$work/exported"
 sed -n '/global:/,/local:/s/^ *\([a-z0-9_]*\);$/\1/p' "$TL_TEST_SOURCE/libtl/libtl.map" >"$work/listed"
 LC_ALL=C sort "$work/listed" >"$work/map"
 for header in "$TL_TEST_SOURCE"/libtl/include/tl/*.h; do

@@ -57,7 +57,9 @@ static uint16_t nearest(const format *f, float x) {
         else
             high = middle;
     }
-    double below = value(f, low), above = high == infinity ? 2 * below - value(f, (uint16_t)(low - 1)) : value(f, high);
+    double below = value(f, low), above = value(f, high);
+    if (high == infinity)
+        above = 2 * below - value(f, (uint16_t)(low - 1));
     double down = magnitude - below, up = above - magnitude;
     return sign | (down < up || (down == up && low % 2 == 0) ? low : high);
 }
@@ -86,7 +88,9 @@ static void check_format(const format *f) {
         assert_int_equal(f->narrow(got), x);
         /* around it, and around the middle between it and the next */
         float next = f->widen((uint16_t)(x + 1));
-        uint32_t middle = isfinite(next) && (x & 0x7fff) != 0x7fff ? bits_of((float)((expected + (double)next) / 2)) : bits_of(got);
+        uint32_t middle = bits_of(got);
+        if (isfinite(next) && (x & 0x7fff) != 0x7fff)
+            middle = bits_of((float)((expected + (double)next) / 2));
         for (uint32_t step = 0; step < 5; step++) {
             check_narrow(f, bits_of(got) + step - 2);
             check_narrow(f, middle + step - 2);
@@ -94,9 +98,10 @@ static void check_format(const format *f) {
     }
     for (uint64_t bits = 0; bits <= UINT32_MAX; bits += 9973)
         check_narrow(f, (uint32_t)bits);
-    static const uint32_t special[] = {0,          0x80000000, 1,          0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff,
-                                       0x7f800000, 0xff800000, 0x7f800001, 0xffc00000, 0x7fffffff, 0x477fefff, 0x477ff000,
-                                       0x33000000, 0x33000001, 0x387fffff, 0x7f7f7fff, 0x7f7f8000};
+    static const uint32_t special[] = {0,          0x80000000, 1,          0x80000001, 0x007fffff, 0x00800000,
+                                       0x7f7fffff, 0x7f800000, 0xff800000, 0x7f800001, 0xffc00000, 0x7fffffff,
+                                       0x477fefff, 0x477ff000, 0x33000000, 0x33000001, 0x387fffff, 0x7f7f7fff,
+                                       0x7f7f8000};
     for (size_t i = 0; i < TL__COUNT(special); i++)
         check_narrow(f, special[i]);
 }

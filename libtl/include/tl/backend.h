@@ -258,6 +258,8 @@ typedef struct tl_kernel_ops {
     tl_status (*bind)(tl_backend_kernel *kernel, const tl_view *views);
     /* Puts the work on the queue. Allocates nothing. */
     tl_status (*enqueue)(tl_backend_kernel *kernel, tl_backend_queue *queue);
+    /* Never while its work waits: libtl finishes the queue before, whether that succeeds or not. Nor are a queue or
+     * a buffer destroyed before. */
     void (*release)(tl_backend_kernel *kernel);
 } tl_kernel_ops;
 
