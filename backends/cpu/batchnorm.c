@@ -7,7 +7,7 @@
 #include "backends/cpu/kernels.h"
 
 enum { X, SCALE, SHIFT, MEAN, VAR, RESIDUAL, Y, SAVED_MEAN, SAVED_INVSTD };
-enum { PIVOT, CENTRE = PIVOT, FACTOR, PARAMETERS };
+enum { PIVOT, CENTRE = PIVOT, FACTOR, OFFSET, PARAMETERS };
 
 /* Variance from sums of squares is only sound near the mean: a first guess of it is the mean of some rows, evenly
  * spaced. However the values are spread, that is within few standard deviations, and the error of the variance is
@@ -40,14 +40,15 @@ static void apply(void *user, int64_t first, int64_t last, int thread) {
     (void)thread;
     kernel->device->kernels->channel_affine(
         (float *)kernel->ptr[Y] + at, (const float *)kernel->ptr[X] + at, residual ? residual + at : NULL,
-        cpu_batchnorm_parameter(kernel, CENTRE), cpu_batchnorm_parameter(kernel, FACTOR), kernel->ptr[SHIFT],
-        (size_t)(last - first), (size_t)b->channels, kernel->op.relu, stream);
+        cpu_batchnorm_parameter(kernel, CENTRE), cpu_batchnorm_parameter(kernel, FACTOR),
+        cpu_batchnorm_parameter(kernel, OFFSET), (size_t)(last - first), (size_t)b->channels, kernel->op.relu, stream);
 }
 
 static void run_stored(cpu_kernel *kernel) {
     const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
     const float *scale = kernel->ptr[SCALE], *mean = kernel->ptr[MEAN], *var = kernel->ptr[VAR];
     float *centre = cpu_batchnorm_parameter(kernel, CENTRE), *factor = cpu_batchnorm_parameter(kernel, FACTOR);
+    memcpy(cpu_batchnorm_parameter(kernel, OFFSET), kernel->ptr[SHIFT], (size_t)b->channels * sizeof(float));
     for (int64_t c = 0; c < b->channels; c++) {
         centre[c] = mean[c];
         factor[c] = (float)(scale[c] / sqrt((double)var[c] + kernel->op.eps));
@@ -57,7 +58,8 @@ static void run_stored(cpu_kernel *kernel) {
 
 static void run_batch(cpu_kernel *kernel) {
     const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
-    const float *scale = kernel->ptr[SCALE];
+    const float *scale = kernel->ptr[SCALE], *shift = kernel->ptr[SHIFT];
+    float *offset = cpu_batchnorm_parameter(kernel, OFFSET);
     float *mean = kernel->ptr[MEAN], *var = kernel->ptr[VAR];
     float *saved_mean = kernel->ptr[SAVED_MEAN], *saved_invstd = kernel->ptr[SAVED_INVSTD];
     float *centre = cpu_batchnorm_parameter(kernel, CENTRE), *factor = cpu_batchnorm_parameter(kernel, FACTOR);
@@ -67,7 +69,7 @@ static void run_batch(cpu_kernel *kernel) {
     double count = (double)b->rows, momentum = kernel->op.momentum;
     double unbiased = b->rows > 1 ? count / (count - 1) : 1;
     for (int64_t c = 0; c < b->channels; c++) {
-        double offset = sum[c] / count, m = centre[c] + offset, v = square[c] / count - offset * offset;
+        double d = sum[c] / count, m = centre[c] + d, v = square[c] / count - d * d;
         v = v < 0 ? 0 : v;
         double invstd = 1 / sqrt(v + kernel->op.eps);
         mean[c] = (float)((1 - momentum) * mean[c] + momentum * m);
@@ -78,6 +80,8 @@ static void run_batch(cpu_kernel *kernel) {
             saved_invstd[c] = (float)invstd;
         centre[c] = (float)m;
         factor[c] = (float)(scale[c] * invstd);
+        /* What rounding took from the mean would shift the whole channel, by much where its spread is small. */
+        offset[c] = (float)(shift[c] - (m - centre[c]) * factor[c]);
     }
     tl__cpu_batchnorm_rows(kernel, apply);
 }

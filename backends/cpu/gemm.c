@@ -24,7 +24,9 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
     const float *const *soon = p->soon + row;
     const int64_t *at = p->at + row;
     const int64_t ahead = p->ahead ? p->columns : 0;
-    int64_t flat = 0;
+    int64_t flat = 0, chain = 0;
+    vf total[TALLEST][WIDTH];
+    int totals = 0;
     for (int64_t t = p->taps; t > 0; t--, rows += CPU_GEMM_GROUP) {
         const float *a[TALLEST];
         UNROLL for (int i = 0; i < height; i++)
@@ -43,6 +45,7 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
                         __builtin_prefetch(p->mask + at[i] + p->ahead + flat, 0, 2);
             }
             flat += end - k;
+            chain += end - k;
             for (; k < end; k++, b += width * VL) {
                 vf w[WIDTH];
                 UNROLL for (int j = 0; j < width; j++)
@@ -53,8 +56,21 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
                         sum[i][j] += w[j] * x;
                 }
             }
+            if (chain >= CPU_GEMM_CHAIN) {
+                UNROLL for (int i = 0; i < height; i++)
+                    UNROLL for (int j = 0; j < width; j++) {
+                        total[i][j] = totals ? total[i][j] + sum[i][j] : sum[i][j];
+                        sum[i][j] = (vf){0};
+                    }
+                totals = 1;
+                chain = 0;
+            }
         }
     }
+    if (totals)
+        UNROLL for (int i = 0; i < height; i++)
+            UNROLL for (int j = 0; j < width; j++)
+                sum[i][j] += total[i][j];
 
     if (p->resume)
         UNROLL for (int i = 0; i < height; i++)

@@ -5,8 +5,8 @@
  * cut into panels of gemm_width() columns, the last one rounded up to whole vectors and filled with zeros, and a panel
  * holds its columns side by side for each k.
  *
- * Every element of y is one chain of multiply-adds over k in order, whatever the tile it falls into: results do not
- * depend on how the rows are cut, nor on which rows are computed together. */
+ * Every element of y is a sum of chains of multiply-adds over k in order, whatever the tile it falls into: results do
+ * not depend on how the rows are cut, nor on which rows are computed together. */
 #ifndef TL_CPU_GEMM_H
 #define TL_CPU_GEMM_H
 
@@ -14,6 +14,12 @@
 #include <stdint.h>
 
 #define CPU_GEMM_GROUP 48 /* the most rows of one call */
+
+/* A chain ends after so many steps of k, or up to LINE - 1 more: one sum over thousands of products would gather the
+ * rounding errors of them all. About the square root of the longest sum is best, and costs nothing that shows. */
+#ifndef CPU_GEMM_CHAIN
+#define CPU_GEMM_CHAIN 80
+#endif
 
 typedef struct cpu_gemm_panel {
     const float *const *rows; /* piece t of row i begins at rows[t * CPU_GEMM_GROUP + i] + offset */

@@ -86,7 +86,7 @@ int main(int argc, char **argv) {
         else
             folder = argv[i];
     }
-    snprintf(own, sizeof own, "%s/tests/models/data", source ? source : ".");
+    snprintf(own, sizeof own, "%s/tests/models/data", source ? source : TEST_SOURCE);
     if (!folder)
         folder = own;
 

@@ -24,6 +24,7 @@ TL_MODEL_TEST_SUPPORT = %reldir%/support.c %reldir%/support.h
 # goldens DIR --device NAME runs cases from anywhere; without arguments the project's own, in data/.
 %canon_reldir%_goldens_SOURCES = %reldir%/goldens.c %reldir%/goldens.h %reldir%/golden.c %reldir%/golden_run.c \
 	%reldir%/formula.c %reldir%/formula.h
+%canon_reldir%_goldens_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_SOURCE='"$(abs_top_srcdir)"'
 %canon_reldir%_goldens_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_goldens_LDADD = $(TL_TEST_LDADD)
 EXTRA_DIST += %reldir%/data
