@@ -32,7 +32,7 @@ count_results() {
         skips=${skips%.}
         [ "$bad" -gt 0 ] || continue
         failed=$((failed + bad))
-        failures=$failures$(sed -nE "s|^(FAIL\|ERROR\|XPASS): tests/|$1: tests/|p" "$log" && echo .)
+        failures=$failures$(sed -nE "s#^(FAIL|ERROR|XPASS): tests/#$1: tests/#p" "$log" && echo .)
         failures=${failures%.}
         printf -- '-- %s\n' "$log"
         grep -vE '^(ok|PASS:)' "$log" | tail -40

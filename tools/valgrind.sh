@@ -33,4 +33,5 @@ END
 # valgrind knows no AVX-512.
 [ "$(uname -m)" = x86_64 ] || sed -i '/^isa/d' "$work/small.ini"
 "$build/libtool" --mode=execute valgrind --quiet --error-exitcode=9 --leak-check=full \
-    --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes "$build/tl" train "$work/small.ini" -s "data.train=$work/images" -o "$work/run"
+    --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes \
+    "$build/tl" train "$work/small.ini" -s "data.train=$work/images" -o "$work/run"
