@@ -1,8 +1,8 @@
 /* conv2d.h: what the three convolution operations share.
  *
  * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy)
- * that the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases
- * (residues by the stride), each of which has taps of its own; conv2d has one phase. */
+ * that the walk's taps name, times packed weights. For grad_input with strides the destination's pixels fall into
+ * phases (residues by the stride), each of which has taps of its own; conv2d has one phase. */
 #ifndef TL_CPU_CONV2D_H
 #define TL_CPU_CONV2D_H
 

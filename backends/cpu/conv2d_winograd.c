@@ -2,8 +2,8 @@
  * planes, each of which is multiplied with its plane of transformed weights, and tiles of y are transformed back.
  *
  * Where there are enough tiles, each thread takes blocks of them through all three steps, so small that they stay in
- * its cache. Where there are not, or where the weights are so large that each thread should read a part of them only, the
- * steps are taken one after the other, each by all threads. Neither changes a tile's arithmetic.
+ * its cache. Where there are not, or where the weights are so large that each thread should read a part of them only,
+ * the steps are taken one after the other, each by all threads. Neither changes a tile's arithmetic.
  *
  * Whether it is used depends on the layer alone, never on the batch. */
 #include <string.h>

@@ -55,9 +55,9 @@ typedef struct cpu_gemm_outer {
     const float *const *b_soon;
 } cpu_gemm_outer;
 
-/* sums[t][k][l] = sum over p of x[t][p][k] * dy[p * dy_step + l], or += that sum, for the lanes l of a vector; x[t][p][k]
- * is channel k of lane l's group of `depth` channels in the row at rows[t * rows_step + p] + offset. depth as for
- * gemm_spread. Rows and dy are read in whole vectors. */
+/* sums[t][k][l] = sum over p of x[t][p][k] * dy[p * dy_step + l], or += that sum, for the lanes l of a vector;
+ * x[t][p][k] is channel k of lane l's group of `depth` channels in the row at rows[t * rows_step + p] + offset; depth
+ * as for gemm_spread. Rows and dy are read in whole vectors. */
 typedef struct cpu_gemm_spread_outer {
     const float *const *rows;
     int64_t rows_step, offset;

@@ -68,6 +68,8 @@ static const char *host_option(void *user, const char *name) {
         return device->isa;
     if (device && strcmp(name, "threads") == 0 && device->threads[0])
         return device->threads;
+    if (strcmp(name, "winograd") == 0)
+        return getenv("TL_CPU_WINOGRAD");
     return NULL;
 }
 
