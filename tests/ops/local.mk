@@ -55,6 +55,6 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_cpu_device_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_cpu_device_LDADD = $(TL_OPS_LDADD)
 
-TL_OPS_SCRIPTS = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
-TESTS += $(TL_OPS_SCRIPTS)
-EXTRA_DIST += $(TL_OPS_SCRIPTS)
+TL_OPS_SH_TESTS = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
+TESTS += $(TL_OPS_SH_TESTS)
+EXTRA_DIST += $(TL_OPS_SH_TESTS)
