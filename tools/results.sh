@@ -28,11 +28,11 @@ count_results() {
         log=${file%.trs}.log
         count=$((count + $(grep -cE '^:test-result: (PASS|XFAIL)' "$file")))
         bad=$(grep -cE '^:test-result: (FAIL|ERROR|XPASS)' "$file")
-        skips=$skips$(sed -n "s/^SKIP: /$1: /p" "$log" && echo .)
+        skips=$skips$(sed -n "s|^SKIP: tests/|$1: tests/|p" "$log" && echo .)
         skips=${skips%.}
         [ "$bad" -gt 0 ] || continue
         failed=$((failed + bad))
-        failures=$failures$(sed -nE "s/^(FAIL|ERROR|XPASS): /$1: /p" "$log" && echo .)
+        failures=$failures$(sed -nE "s#^(FAIL|ERROR|XPASS): tests/#$1: tests/#p" "$log" && echo .)
         failures=${failures%.}
         printf -- '-- %s\n' "$log"
         grep -vE '^(ok|PASS:)' "$log" | tail -40

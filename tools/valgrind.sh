@@ -11,6 +11,7 @@ trap 'rm -rf "$work"' EXIT
 cat >"$work/small.ini" <<'END'
 [device]
 device = cpu
+threads = 1
 isa = avx2
 [data]
 val = 0.34
@@ -31,6 +32,6 @@ epochs = 1
 END
 # valgrind knows no AVX-512.
 [ "$(uname -m)" = x86_64 ] || sed -i '/^isa/d' "$work/small.ini"
-export OMP_NUM_THREADS=1
-"$build/libtool" --mode=execute valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
-    --fair-sched=yes "$build/tl" train "$work/small.ini" -s "data.train=$work/images" -o "$work/run"
+"$build/libtool" --mode=execute valgrind --quiet --error-exitcode=9 --leak-check=full \
+    --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes \
+    "$build/tl" train "$work/small.ini" -s "data.train=$work/images" -o "$work/run"
