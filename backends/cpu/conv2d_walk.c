@@ -12,10 +12,9 @@ static tl_status misfit(const cpu_kernel *kernel) {
     return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of a convolution do not fit each other");
 }
 
-/* Long sums are made of parts of so many products, each summed for itself: the rounding errors of a sum grow with the
- * length of its parts and the number of them, not with their product, and a part of the weights stays in the cache.
- * The same on every machine, so that results are. */
-enum { PART = 384 };
+/* So much of k at once that its part of a panel stays in the cache while all rows go over it; the same on every
+ * machine, so that results are. */
+enum { PART = 1024 };
 
 /* A kernel over the whole image is a matrix: what a linear layer on a map of features is. */
 static void flatten(cpu_conv2d_shape *s) {
