@@ -18,7 +18,7 @@
 /* A chain ends after so many steps of k, or up to LINE - 1 more: one sum over thousands of products would gather the
  * rounding errors of them all. About the square root of the longest sum is best, and costs nothing that shows. */
 #ifndef CPU_GEMM_CHAIN
-#define CPU_GEMM_CHAIN 144
+#define CPU_GEMM_CHAIN 80
 #endif
 
 typedef struct cpu_gemm_panel {
