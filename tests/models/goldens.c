@@ -1,5 +1,7 @@
 /* goldens [DIR] [--device NAME]: runs every case in DIR (the project's own copy where none is given) on a device and
- * compares with the results in the files. TAP; the comments say how near to its tolerance each group came. */
+ * compares with the results in the files. TAP; the comments say how near to its tolerance each group came.
+ * TL_GOLDENS_SKIP names one case that is reported as skipped: for builds whose code generation rounds otherwise, where a
+ * case that hangs on rounding (HACKING.md) says nothing. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +48,12 @@ static bool run_case(int number, const char *folder, const char *file, tl_contex
     char path[4096 + 256];
     snprintf(path, sizeof path, "%.4090s/%.255s", folder, file);
     golden g;
+    const char *left_out = getenv("TL_GOLDENS_SKIP");
+    size_t length = strlen(file) - 12;
+    if (left_out && strlen(left_out) == length && strncmp(left_out, file, length) == 0) {
+        printf("ok %d - %s # SKIP hangs on rounding, see HACKING.md\n", number, left_out);
+        return true;
+    }
     bool good = golden_open(&g, context, path), skip = good && is_segmentation(g.arch);
     if (good && !skip) {
         if (g.train)
