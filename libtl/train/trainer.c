@@ -108,8 +108,6 @@ tl_status tl_trainer_stage(tl_trainer *trainer, size_t index) {
     tl__free(trainer->context, trainer->table);
     trainer->table = NULL;
     TL__TRY(tl__stage_mark(trainer->model, &trainer->stages[index], trainer->options.bn));
-    for (size_t i = 0; i < trainer->model->parameter_count; i++)
-        trainer->ever_changed[i] |= tl__parameter_live(trainer->model->parameters[i]);
     TL__TRY(tl__store_create(trainer->model, engine->device, tl__engine_queue(engine), trainer->moments, &engine->store));
     trainer->table = tl__calloc(trainer->context, engine->store->segment_count * 8, sizeof(float));
     if (!trainer->table)
@@ -155,8 +153,7 @@ static tl_status create(tl_trainer *trainer, const tl_train_options *options, tl
     tl_model *model = trainer->model;
     TL__TRY(copy_options(trainer, options));
     trainer->moments = tl__calloc(model->context, model->parameter_count, sizeof *trainer->moments);
-    trainer->ever_changed = tl__calloc(model->context, model->parameter_count, sizeof *trainer->ever_changed);
-    if (!trainer->moments || !trainer->ever_changed)
+    if (!trainer->moments)
         return TL_ERROR_MEMORY;
     TL__TRY(tl__engine_create(model, device, &trainer->engine));
     return tl_trainer_stage(trainer, 0);
@@ -207,7 +204,6 @@ void tl_trainer_destroy(tl_trainer *trainer) {
     }
     tl__free(context, trainer->stages);
     tl__free(context, trainer->moments);
-    tl__free(context, trainer->ever_changed);
     tl__free(context, trainer->table);
     trainer->model->in_use = false;
     tl__free(context, trainer);

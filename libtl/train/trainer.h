@@ -15,7 +15,6 @@ struct tl_trainer {
     int height, width;
     size_t stage;
     tl__moments *moments; /* one for each parameter of the model */
-    bool *ever_changed;   /* for each: some stage trained or moved it */
     bool features;        /* steps take the value at `cut` in place of images */
     int cut;              /* -1: nothing to keep, because of `cut_reason` */
     const char *cut_reason;
