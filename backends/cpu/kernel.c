@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
+#include "backends/form.h"
 
 /* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
  * not link. */
@@ -16,59 +17,18 @@ static const struct {
 };
 
 int64_t tl__cpu_elements(const cpu_kernel *kernel, int operand) {
-    const tl_tensor_desc *desc = &kernel->operands[operand].desc;
-    if (desc->dtype == TL_DTYPE_NONE)
-        return 0;
-    int64_t count = 1;
-    for (int i = 0; i < desc->rank; i++)
-        count *= desc->shape[i];
-    return count;
-}
-
-static uint64_t dtype_size(int dtype) {
-    switch (dtype) {
-    case TL_DTYPE_F64:
-    case TL_DTYPE_I64:
-        return 8;
-    case TL_DTYPE_F32:
-    case TL_DTYPE_I32:
-        return 4;
-    case TL_DTYPE_BF16:
-    case TL_DTYPE_F16:
-        return 2;
-    case TL_DTYPE_U8:
-    case TL_DTYPE_I8:
-        return 1;
-    default:
-        return 0;
-    }
+    return form_elements(&kernel->operands[operand]);
 }
 
 uint64_t tl__cpu_bytes(const cpu_kernel *kernel, int operand) {
-    return (uint64_t)tl__cpu_elements(kernel, operand) * dtype_size(kernel->operands[operand].desc.dtype);
-}
-
-/* The letters name types as in tl__cpu_expect. */
-static int dtype_of_letter(char letter) {
-    switch (letter) {
-    case 'f':
-        return TL_DTYPE_F32;
-    case 'b':
-        return TL_DTYPE_U8;
-    case 'i':
-        return TL_DTYPE_I32;
-    default:
-        return TL_DTYPE_I64;
-    }
+    return form_bytes(&kernel->operands[operand]);
 }
 
 tl_status tl__cpu_expect(cpu_kernel *kernel, const char *types) {
-    for (uint32_t i = 0; i < kernel->count; i++) {
-        int dtype = kernel->operands[i].desc.dtype;
-        if (dtype != TL_DTYPE_NONE && dtype != dtype_of_letter(types[i]))
-            return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: %s: no implementation for the type of operand %u",
-                                table[kernel->op.op].stem, (unsigned)i);
-    }
+    int misfit = form_misfit(kernel->operands, kernel->count, types);
+    if (misfit >= 0)
+        return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: %s: no implementation for the type of operand %d",
+                            table[kernel->op.op].stem, misfit);
     return TL_OK;
 }
 
@@ -118,29 +78,6 @@ static const tl_kernel_ops kernel_ops = {sizeof(kernel_ops), bind, enqueue, rele
 
 /* ---- prepare ---- */
 
-/* Does the form fit what TL_OP_LIST says: as many operands, and none missing that must be there? */
-static tl_status check_form(cpu_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
-                            uint32_t output_count) {
-    const uint32_t counts[2] = {input_count, output_count};
-    const char *lists[2] = {table[op->op].inputs, table[op->op].outputs};
-    uint32_t at = 0;
-    for (int i = 0; i < 2; i++) {
-        uint32_t count = 0;
-        for (const char *word = lists[i]; *word; count++) {
-            size_t length = strcspn(word, " "), name = strcspn(word, " ?=~");
-            if (count < counts[i] && word[name] != '?' && operands[at + count].desc.dtype == TL_DTYPE_NONE)
-                return tl__cpu_fail(device, TL_ERROR_INTERNAL, "cpu: %s: operand %.*s is missing", table[op->op].stem,
-                                    (int)name, word);
-            word += length + (word[length] == ' ');
-        }
-        if (count != counts[i])
-            return tl__cpu_fail(device, TL_ERROR_INTERNAL, "cpu: %s: %u %s were given, it has %u", table[op->op].stem,
-                                (unsigned)counts[i], i ? "outputs" : "inputs", (unsigned)count);
-        at += count;
-    }
-    return TL_OK;
-}
-
 static tl_status choose(cpu_kernel *kernel) {
     const cpu_implementation *list = table[kernel->op.op].implementations;
     tl_status status = TL_UNSUPPORTED;
@@ -166,16 +103,18 @@ tl_status tl__cpu_prepare(tl_backend_device *base, const tl_op_desc *op, const t
     cpu_device *device = (cpu_device *)base;
     if (op->op >= TL_OP_COUNT)
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: operation %u is not known", (unsigned)op->op);
-    tl_status status = check_form(device, op, operands, input_count, output_count);
-    if (status != TL_OK)
-        return status;
+    char text[256];
+    const char *const lists[2] = {table[op->op].inputs, table[op->op].outputs};
+    const uint32_t counts[2] = {input_count, output_count};
+    if (!form_fits(table[op->op].stem, lists, operands, counts, text, sizeof(text)))
+        return tl__cpu_fail(device, TL_ERROR_INTERNAL, "cpu: %s", text);
     cpu_kernel *kernel = tl__cpu_allocate(device, sizeof(*kernel));
     if (!kernel)
         return TL_ERROR_MEMORY;
     *kernel = (cpu_kernel){.base.ops = &kernel_ops, .device = device, .count = input_count + output_count};
     memcpy(&kernel->op, op, op->size < sizeof(*op) ? op->size : sizeof(*op));
     memcpy(kernel->operands, operands, kernel->count * sizeof(*operands));
-    status = choose(kernel);
+    tl_status status = choose(kernel);
     if (status != TL_OK) {
         release(&kernel->base);
         return status;

@@ -1,0 +1,48 @@
+# The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
+OPENCL_KERNELS = %reldir%/kernels/common.cl \
+	%reldir%/kernels/relu.cl
+EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
+%reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
+	$(AM_V_GEN)$(MKDIR_P) %reldir% && $(SHELL) $(top_srcdir)/tools/embed.sh \
+		$(OPENCL_KERNELS:%=$(top_srcdir)/%) >$@.part && mv $@.part $@
+CLEANFILES += %reldir%/sources.c
+
+OPENCL_SOURCES = \
+	backends/form.h %reldir%/opencl.h %reldir%/opencl.c %reldir%/buffer.c %reldir%/cache.h %reldir%/cache.c \
+	%reldir%/cl.c %reldir%/constant.c %reldir%/kernel.c %reldir%/launch.h %reldir%/launch.c %reldir%/probe.c \
+	%reldir%/program.c %reldir%/elementwise.h \
+	%reldir%/adam.c \
+	%reldir%/add.c \
+	%reldir%/avgpool2d.c \
+	%reldir%/avgpool2d_grad.c \
+	%reldir%/batchnorm.c \
+	%reldir%/batchnorm_grad.c \
+	%reldir%/conv2d.c \
+	%reldir%/conv2d_grad_input.c \
+	%reldir%/conv2d_grad_weight.c \
+	%reldir%/cross_entropy.c \
+	%reldir%/cross_entropy_grad.c \
+	%reldir%/dropout.c \
+	%reldir%/maxpool2d.c \
+	%reldir%/maxpool2d_grad.c \
+	%reldir%/normalize.c \
+	%reldir%/relu.c \
+	%reldir%/relu_grad.c
+OPENCL_CPPFLAGS = $(AM_CPPFLAGS) $(OPENCL_CFLAGS) $(XXHASH_CFLAGS)
+
+if TL_OPENCL_PLUGIN
+pkglib_LTLIBRARIES += %reldir%/opencl.la
+%canon_reldir%_opencl_la_SOURCES = $(OPENCL_SOURCES)
+nodist_%canon_reldir%_opencl_la_SOURCES = %reldir%/sources.c
+%canon_reldir%_opencl_la_CPPFLAGS = $(OPENCL_CPPFLAGS)
+%canon_reldir%_opencl_la_LDFLAGS = -module -avoid-version -shared
+%canon_reldir%_opencl_la_LIBADD = $(CLBLAST_LIBS) $(OPENCL_LIBS)
+endif
+if TL_OPENCL_BUILTIN
+noinst_LTLIBRARIES += libtl-opencl.la
+libtl_all_la_LIBADD += libtl-opencl.la
+libtl_opencl_la_SOURCES = $(OPENCL_SOURCES)
+nodist_libtl_opencl_la_SOURCES = %reldir%/sources.c
+libtl_opencl_la_CPPFLAGS = $(OPENCL_CPPFLAGS) -DTL_BACKEND_BUILTIN
+libtl_opencl_la_LIBADD = $(CLBLAST_LIBS) $(OPENCL_LIBS)
+endif
