@@ -74,14 +74,24 @@ static int lanes_of(cl_device_id id) {
     return lanes >= 16 ? 16 : lanes >= 8 ? 8 : 4;
 }
 
+/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not. */
+static tl_status option_vectors(opencl_device *device) {
+    const char *text = device->host->option(device->host->user, "vectors");
+    device->vectors = device->kind == TL_DEVICE_CPU;
+    if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+        return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "vectors = %.40s: it takes yes or no", text);
+    if (text)
+        device->vectors = strcmp(text, "yes") == 0;
+    device->lanes = device->vectors ? lanes_of(device->id) : 1;
+    return TL_OK;
+}
+
 static void ask(opencl_device *device) {
     cl_device_id id = device->id;
     cl_device_type type = 0;
     char version[128];
     clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof(type), &type, NULL);
     device->kind = type & CL_DEVICE_TYPE_GPU ? TL_DEVICE_GPU : type & CL_DEVICE_TYPE_CPU ? TL_DEVICE_CPU : TL_DEVICE_OTHER;
-    device->vectors = device->kind == TL_DEVICE_CPU;
-    device->lanes = device->vectors ? lanes_of(id) : 1;
     device->units = (uint32_t)number(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
     device->memory = number(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
     device->max_buffer = number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
@@ -102,6 +112,9 @@ static tl_status start(opencl_device *device, uint32_t index) {
     if (status != TL_OK)
         return status;
     ask(device);
+    status = option_vectors(device);
+    if (status != TL_OK)
+        return status;
     cl_int code;
     cl_context_properties which[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
     cl_context context = clCreateContext(which, 1, &device->id, NULL, NULL, &code);
