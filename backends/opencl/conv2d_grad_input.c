@@ -1,6 +1,7 @@
-/* conv2d_grad_input.c: conv2d_grad_input. */
-#include "backends/opencl/opencl.h"
+/* conv2d_grad_input.c: the ways of conv2d_grad_input. */
+#include "backends/opencl/conv2d_vectors.h"
 
 const opencl_implementation tl__opencl_conv2d_grad_input_implementations[] = {
+    {"vectors", tl__opencl_conv2d_grad_input_vectors},
     {NULL, NULL},
 };

@@ -1,6 +1,8 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/avgpool2d.cl \
+	%reldir%/kernels/conv2d_vectors.cl \
+	%reldir%/kernels/conv2d_vectors_weight.cl \
 	%reldir%/kernels/elementwise.cl \
 	%reldir%/kernels/maxpool2d.cl \
 	%reldir%/kernels/normalize.cl
@@ -20,6 +22,7 @@ OPENCL_SOURCES = \
 	%reldir%/avgpool2d_grad.c \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
+	%reldir%/conv2d_vectors.h %reldir%/conv2d_vectors.c %reldir%/conv2d_vectors_pack.c %reldir%/conv2d_vectors_weight.c \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \
