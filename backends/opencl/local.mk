@@ -1,6 +1,7 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/avgpool2d.cl \
+	%reldir%/kernels/batchnorm.cl \
 	%reldir%/kernels/elementwise.cl \
 	%reldir%/kernels/maxpool2d.cl \
 	%reldir%/kernels/normalize.cl
@@ -13,7 +14,7 @@ CLEANFILES += %reldir%/sources.c
 OPENCL_SOURCES = \
 	backends/form.h %reldir%/opencl.h %reldir%/opencl.c %reldir%/buffer.c %reldir%/cache.h %reldir%/cache.c \
 	%reldir%/cl.c %reldir%/constant.c %reldir%/kernel.c %reldir%/launch.h %reldir%/launch.c %reldir%/probe.c \
-	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h \
+	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h %reldir%/batchnorm.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \

@@ -64,3 +64,72 @@ wide relu_of_wide(wide x) {
 wide keep(wide_int mask, wide x) {
     return wide_of_bits(bits_of_wide(x) & mask);
 }
+
+/* ---- numbers of twice the precision: hi + lo, with hi the nearest float; 2^-46 or so relative to the largest operand.
+ * They stand in for double, which devices need not have, and give the same bits on all that round as they should. ---- */
+
+typedef struct twice {
+    wide hi, lo;
+} twice;
+
+twice twice_of(wide hi, wide lo) { /* |lo| is not above |hi| */
+    twice r;
+    r.hi = hi + lo;
+    r.lo = lo - (r.hi - hi);
+    return r;
+}
+twice twice_from(float hi, float lo) {
+    twice r;
+    r.hi = hi;
+    r.lo = lo;
+    return r;
+}
+twice twice_sum(wide a, wide b) {
+    twice r;
+    r.hi = a + b;
+    wide bb = r.hi - a;
+    r.lo = (a - (r.hi - bb)) + (b - bb);
+    return r;
+}
+twice twice_add(twice a, twice b) {
+    twice s = twice_sum(a.hi, b.hi), t = twice_sum(a.lo, b.lo);
+    s = twice_of(s.hi, s.lo + t.hi);
+    return twice_of(s.hi, s.lo + t.lo);
+}
+twice twice_plus(twice a, wide b) {
+    twice s = twice_sum(a.hi, b);
+    return twice_of(s.hi, s.lo + a.lo);
+}
+twice twice_minus(twice a) {
+    a.hi = -a.hi;
+    a.lo = -a.lo;
+    return a;
+}
+twice twice_product(wide a, wide b) {
+    twice r;
+    r.hi = a * b;
+    r.lo = fma(a, b, -r.hi);
+    return r;
+}
+twice twice_times(twice a, twice b) {
+    twice p = twice_product(a.hi, b.hi);
+    return twice_of(p.hi, p.lo + fma(a.hi, b.lo, a.lo * b.hi));
+}
+twice twice_scaled(twice a, wide b) {
+    twice p = twice_product(a.hi, b);
+    return twice_of(p.hi, fma(a.lo, b, p.lo));
+}
+twice twice_over(twice a, twice b) {
+    wide q = a.hi / b.hi;
+    twice rest = twice_add(a, twice_minus(twice_scaled(b, q)));
+    wide second = rest.hi / b.hi;
+    rest = twice_add(rest, twice_minus(twice_scaled(b, second)));
+    twice r = twice_of(q, second);
+    return twice_of(r.hi, r.lo + rest.hi / b.hi);
+}
+/* Of what is above 0. */
+twice twice_root(twice a) {
+    wide s = sqrt(a.hi);
+    twice rest = twice_add(a, twice_minus(twice_product(s, s)));
+    return twice_of(s, rest.hi / (2.0f * s));
+}
