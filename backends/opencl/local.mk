@@ -2,6 +2,7 @@
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/avgpool2d.cl \
 	%reldir%/kernels/batchnorm.cl \
+	%reldir%/kernels/cross_entropy.cl \
 	%reldir%/kernels/elementwise.cl \
 	%reldir%/kernels/maxpool2d.cl \
 	%reldir%/kernels/normalize.cl
@@ -14,7 +15,7 @@ CLEANFILES += %reldir%/sources.c
 OPENCL_SOURCES = \
 	backends/form.h %reldir%/opencl.h %reldir%/opencl.c %reldir%/buffer.c %reldir%/cache.h %reldir%/cache.c \
 	%reldir%/cl.c %reldir%/constant.c %reldir%/kernel.c %reldir%/launch.h %reldir%/launch.c %reldir%/probe.c \
-	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h %reldir%/batchnorm.h \
+	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h %reldir%/batchnorm.h %reldir%/cross_entropy.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \

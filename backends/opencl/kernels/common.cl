@@ -16,6 +16,7 @@ typedef int16 wide_int;
 #define store_wide(v, p) vstore16(v, 0, p)
 #define bits_of_wide as_int16
 #define wide_of_bits as_float16
+#define float_of_int convert_float16
 #else
 #define WIDE 4
 typedef float4 wide;
@@ -24,6 +25,7 @@ typedef int4 wide_int;
 #define store_wide(v, p) vstore4(v, 0, p)
 #define bits_of_wide as_int4
 #define wide_of_bits as_float4
+#define float_of_int convert_float4
 #endif
 
 /* The same where only the first `count` may be touched; the rest reads as 0. */
@@ -31,6 +33,10 @@ typedef union lanes {
     wide all;
     float each[WIDE];
 } lanes;
+typedef union lanes_int {
+    wide_int all;
+    int each[WIDE];
+} lanes_int;
 
 wide load_some(const global float *p, long count) {
     if (count >= WIDE)
