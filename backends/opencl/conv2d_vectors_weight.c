@@ -14,6 +14,7 @@ enum { X, DY, DW, DBIAS };
 #define ENOUGH_TILES 64   /* so many need no chunks */
 #define CHUNK_PIXELS 2048 /* the least worth a chunk */
 #define BIAS_CHUNKS 64
+#define PARTS 4
 #define LEAST_TILES 6     /* of rows: with fewer, bringing the pixels together would show */
 
 static tl_status add_chunks(opencl_kernel *kernel, const char *options, uint64_t sums, int to, int64_t count,
@@ -31,7 +32,7 @@ static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shap
     if (chunks > most)
         chunks = most < 1 ? 1 : most;
     const int64_t block = form_bytes(&kernel->operands[DW]) > LARGE ? OPENCL_VECTORS_BLOCK : BLOCK;
-    int64_t row_parts = (8 * (int64_t)kernel->device->units + all * chunks - 1) / (all * chunks);
+    int64_t row_parts = (PARTS * (int64_t)kernel->device->units + all * chunks - 1) / (all * chunks);
     if (row_parts > row_tiles / LEAST_TILES)
         row_parts = row_tiles < LEAST_TILES ? 1 : row_tiles / LEAST_TILES;
     const int64_t items = chunks * row_parts * all, count = s->out_channels * row_length;
