@@ -1,6 +1,7 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
-	%reldir%/kernels/conv2d_vectors.cl %reldir%/kernels/conv2d_vectors_weight.cl \
+	%reldir%/kernels/conv2d_vectors.cl %reldir%/kernels/conv2d_vectors_spread.cl \
+	%reldir%/kernels/conv2d_vectors_weight.cl \
 	%reldir%/kernels/relu.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
@@ -18,7 +19,8 @@ OPENCL_SOURCES = \
 	%reldir%/avgpool2d_grad.c \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
-	%reldir%/conv2d_vectors.h %reldir%/conv2d_vectors.c %reldir%/conv2d_vectors_pack.c %reldir%/conv2d_vectors_weight.c \
+	%reldir%/conv2d_vectors.h %reldir%/conv2d_vectors.c %reldir%/conv2d_vectors_pack.c \
+	%reldir%/conv2d_vectors_spread.c %reldir%/conv2d_vectors_weight.c \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \
