@@ -2,6 +2,7 @@
 #include "backends/opencl/conv2d_vectors.h"
 
 const opencl_implementation tl__opencl_conv2d_grad_input_implementations[] = {
+    {"spread", tl__opencl_conv2d_grad_input_spread},
     {"vectors", tl__opencl_conv2d_grad_input_vectors},
     {NULL, NULL},
 };

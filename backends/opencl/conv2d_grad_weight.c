@@ -2,6 +2,7 @@
 #include "backends/opencl/conv2d_vectors.h"
 
 const opencl_implementation tl__opencl_conv2d_grad_weight_implementations[] = {
+    {"spread", tl__opencl_conv2d_grad_weight_spread},
     {"vectors", tl__opencl_conv2d_grad_weight_vectors},
     {NULL, NULL},
 };

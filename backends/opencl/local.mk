@@ -4,12 +4,14 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/avgpool2d.cl \
 	%reldir%/kernels/batchnorm.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
+	%reldir%/kernels/conv2d_vectors_spread.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
 	%reldir%/kernels/cross_entropy.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
 	%reldir%/kernels/maxpool2d.cl \
-	%reldir%/kernels/normalize.cl
+	%reldir%/kernels/normalize.cl \
+	%reldir%/kernels/relu.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) %reldir% && $(SHELL) $(top_srcdir)/tools/embed.sh \
@@ -36,6 +38,7 @@ OPENCL_SOURCES = \
 	%reldir%/conv2d_vectors.c \
 	%reldir%/conv2d_vectors.h \
 	%reldir%/conv2d_vectors_pack.c \
+	%reldir%/conv2d_vectors_spread.c \
 	%reldir%/conv2d_vectors_weight.c \
 	%reldir%/cross_entropy.c \
 	%reldir%/cross_entropy.h \

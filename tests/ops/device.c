@@ -22,7 +22,7 @@ struct t_device {
 
 static t_variants variants[8];
 static int variant_count;
-static const char *filter;
+static const char *filter, *equal;
 static char failure[512];
 static tl_status failure_status;
 static long countdown = -1;
@@ -203,9 +203,12 @@ static bool open_variants(const char *name, const char *plugin) {
     const tl_backend *backend = t_backend_load(plugin);
     if (!backend)
         return false;
-    variants[0].teams[0] = t_device_open(backend, index, NULL, 0);
-    variants[0].team_count = variant_count = variants[0].teams[0] != NULL;
-    return variant_count > 0;
+    t_variants *v = &variants[variant_count++];
+    const bool both = equal && strcmp(equal, "cpu") == 0;
+    if (both)
+        v->teams[v->team_count++] = t_device_open(tl__backend_entry_cpu(TL_BACKEND_ABI, &host), 0, NULL, 1);
+    v->teams[v->team_count++] = t_device_open(backend, index, NULL, 0);
+    return v->teams[0] && v->teams[v->team_count - 1] && !equal == !both;
 }
 
 /* ---- main and TAP ---- */
@@ -235,9 +238,10 @@ int t_main(int argc, char **argv, void (*cases)(void)) {
         const char **option = strcmp(argv[i], "--device") == 0   ? &device
                               : strcmp(argv[i], "--plugin") == 0 ? &plugin
                               : strcmp(argv[i], "--filter") == 0 ? &filter
+                              : strcmp(argv[i], "--equal") == 0  ? &equal
                                                                  : NULL;
         if (!option || i + 1 == argc) {
-            fprintf(stderr, "usage: %s [--device NAME] [--plugin FILE] [--filter TEXT]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--device NAME] [--plugin FILE] [--equal cpu] [--filter TEXT]\n", argv[0]);
             return 2;
         }
         *option = argv[++i];
