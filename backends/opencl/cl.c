@@ -53,6 +53,7 @@ tl_status tl__opencl_fail(opencl_device *device, tl_status status, const char *f
     va_start(arguments, format);
     vsnprintf(text + used, sizeof(text) - used, format, arguments);
     va_end(arguments);
+    snprintf(device->failure, sizeof(device->failure), "%.255s", text + used);
     return device->host->fail(device->host->user, status, text);
 }
 

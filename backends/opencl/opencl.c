@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/opencl/blas.h"
 #include "backends/opencl/opencl.h"
 
 #ifndef PACKAGE_VERSION
@@ -34,8 +35,11 @@ static void device_close(tl_backend_device *base) {
         return;
     if (tl__opencl_usable(device) == TL_OK) {
         tl__opencl_programs_release(device);
+        if (device->blas_queue)
+            clReleaseCommandQueue(device->blas_queue);
         if (device->context)
             clReleaseContext(device->context);
+        tl__opencl_blas_close(device);
     }
     device->host->release(device->host->user, device);
 }
@@ -96,6 +100,9 @@ static void ask(opencl_device *device) {
     device->memory = number(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
     device->max_buffer = number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
     device->local_memory = number(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong));
+    device->base_alignment = number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof(cl_uint)) / 8;
+    if (device->base_alignment < OPENCL_ALIGNMENT)
+        device->base_alignment = OPENCL_ALIGNMENT;
     device->max_group = (size_t)number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
     device->correct_division =
         number(id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof(cl_ulong)) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT;
