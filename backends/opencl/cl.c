@@ -84,7 +84,7 @@ tl_status tl__opencl_usable(opencl_device *device) {
         return tl__opencl_fail(device, TL_ERROR_DEVICE, "the device is lost: close it and open it again");
     if (device->pid != getpid())
         return tl__opencl_fail(device, TL_ERROR_DEVICE, "the device was opened by another process: drivers do not "
-                                                        "survive fork, open it in the child");
+                                                        "survive fork");
     return TL_OK;
 }
 
