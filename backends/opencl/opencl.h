@@ -217,7 +217,7 @@ void tl__opencl_constants_release(opencl_kernel *kernel);
 tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
 /* The index-th device of all platforms, in the order of probe. */
 tl_status tl__opencl_find(const tl_host *host, uint32_t index, cl_platform_id *platform, cl_device_id *id);
-/* One line of information about a device, "" where there is none. */
-void tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size);
+/* One line of information about a device, "" where there is none; the code of the call. */
+cl_int tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size);
 
 #endif

@@ -15,11 +15,15 @@
 
 #define MAX_PLATFORMS 32
 #define MAX_DEVICES PROBE_DEVICES
+#ifndef CL_PLATFORM_NOT_FOUND_KHR
+#define CL_PLATFORM_NOT_FOUND_KHR (-1001) /* of the ICD loader: no driver */
+#endif
 #define PATIENCE 10000 /* ms that all drivers together have to answer */
 
-void tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size) {
+cl_int tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size) {
     char all[1024] = "";
-    if (clGetDeviceInfo(id, what, sizeof(all) - 1, all, NULL) != CL_SUCCESS)
+    cl_int code = clGetDeviceInfo(id, what, sizeof(all) - 1, all, NULL);
+    if (code != CL_SUCCESS)
         all[0] = '\0';
     const char *from = all;
     while (*from == ' ')
@@ -27,6 +31,7 @@ void tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t si
     snprintf(text, size, "%s", from);
     for (size_t n = strlen(text); n > 0 && text[n - 1] == ' '; n--)
         text[n - 1] = '\0';
+    return code;
 }
 
 typedef struct found {
@@ -34,28 +39,41 @@ typedef struct found {
     cl_device_id id;
 } found;
 
-/* With the number of devices of rusticl, or -1 where it is not there. */
-static uint32_t list(found *all, uint32_t capacity, int *rusticl) {
+typedef struct listing {
+    uint32_t count;
+    int rusticl;      /* its devices; -1: it is not there */
+    cl_int code;      /* of the first call that failed, though it should not */
+    const char *call; /* which */
+} listing;
+
+static void note_code(listing *l, cl_int code, const char *call) {
+    if (code == CL_SUCCESS || code == CL_DEVICE_NOT_FOUND || code == CL_PLATFORM_NOT_FOUND_KHR || l->code != CL_SUCCESS)
+        return;
+    l->code = code;
+    l->call = call;
+}
+
+static listing list(found *all, uint32_t capacity) {
     cl_platform_id platforms[MAX_PLATFORMS];
     cl_uint platform_count = 0;
-    uint32_t count = 0;
-    *rusticl = -1;
-    if (clGetPlatformIDs(MAX_PLATFORMS, platforms, &platform_count) != CL_SUCCESS)
-        return 0;
-    for (cl_uint p = 0; p < platform_count && p < MAX_PLATFORMS; p++) {
+    listing l = {.rusticl = -1};
+    cl_int code = clGetPlatformIDs(MAX_PLATFORMS, platforms, &platform_count);
+    note_code(&l, code, "clGetPlatformIDs");
+    for (cl_uint p = 0; code == CL_SUCCESS && p < platform_count && p < MAX_PLATFORMS; p++) {
         cl_device_id ids[MAX_DEVICES];
         cl_uint device_count = 0;
         char name[64] = "";
-        cl_int code = clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &device_count);
+        cl_int own = clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &device_count);
+        note_code(&l, own, "clGetDeviceIDs");
         clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof(name) - 1, name, NULL);
+        if (own != CL_SUCCESS)
+            device_count = 0;
         if (strcmp(name, "rusticl") == 0)
-            *rusticl = code == CL_SUCCESS ? (int)device_count : 0;
-        if (code != CL_SUCCESS)
-            continue;
-        for (cl_uint d = 0; d < device_count && d < MAX_DEVICES && count < capacity; d++)
-            all[count++] = (found){platforms[p], ids[d]};
+            l.rusticl = (int)device_count;
+        for (cl_uint d = 0; d < device_count && d < MAX_DEVICES && l.count < capacity; d++)
+            all[l.count++] = (found){platforms[p], ids[d]};
     }
-    return count;
+    return l;
 }
 
 /* What cannot be used, and why; "" if it can. */
@@ -127,13 +145,13 @@ static tl_status forked(const tl_host *host) {
 void tl__opencl_report(probe_report *report) {
     found all[MAX_DEVICES];
     probe_vendors vendors;
-    int rusticl;
     const char *enabled = getenv("RUSTICL_ENABLE");
     memset(report, 0, sizeof(*report));
-    report->count = list(all, MAX_DEVICES, &rusticl);
+    listing there = list(all, MAX_DEVICES);
+    report->count = there.count;
     for (uint32_t i = 0; i < report->count; i++)
         report->infos[i] = describe(&all[i], sizeof(report->infos[i]));
-    report->idle_rusticl = rusticl == 0 && (!enabled || !*enabled);
+    report->idle_rusticl = there.rusticl == 0 && (!enabled || !*enabled);
     tl__opencl_vendors(&vendors);
     tl__opencl_vendors_broken(&vendors, report);
     tl__opencl_nodes("/dev", report);
@@ -202,9 +220,10 @@ tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, u
     return TL_OK;
 }
 
+/* A device has its place by the order of all: where a platform fails, others would stand in its place. */
 tl_status tl__opencl_find(const tl_host *host, uint32_t index, cl_platform_id *platform, cl_device_id *id) {
     found all[MAX_DEVICES];
-    int rusticl;
+    char text[128];
     tl_status status = forked(host);
     if (status != TL_OK)
         return status;
@@ -214,8 +233,12 @@ tl_status tl__opencl_find(const tl_host *host, uint32_t index, cl_platform_id *p
     if (refused)
         return host->fail(host->user, TL_ERROR_DEVICE, "opencl: a driver crashes or hangs when it is asked for its devices");
     atomic_store(&used_by, (int)getpid());
-    uint32_t count = list(all, MAX_DEVICES, &rusticl);
-    if (index >= count)
+    listing there = list(all, MAX_DEVICES);
+    if (there.code != CL_SUCCESS) {
+        snprintf(text, sizeof(text), "opencl: %s: %s (%d)", there.call, tl__opencl_code_name(there.code), (int)there.code);
+        return host->fail(host->user, TL_ERROR_DEVICE, text);
+    }
+    if (index >= there.count)
         return host->fail(host->user, TL_ERROR_NOT_FOUND, "opencl: there is no such device");
     *platform = all[index].platform;
     *id = all[index].id;
