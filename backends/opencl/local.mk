@@ -27,9 +27,14 @@ OPENCL_SOURCES = \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm.h \
 	%reldir%/batchnorm_grad.c \
+	%reldir%/blas.c \
+	%reldir%/blas.h \
 	%reldir%/buffer.c \
 	%reldir%/cache.c \
 	%reldir%/cache.h \
+	%reldir%/canary.c \
+	%reldir%/canary.h \
+	%reldir%/canary_blas.c \
 	%reldir%/cl.c \
 	%reldir%/constant.c \
 	%reldir%/conv2d.c \
@@ -51,13 +56,17 @@ OPENCL_SOURCES = \
 	%reldir%/maxpool2d.c \
 	%reldir%/maxpool2d_grad.c \
 	%reldir%/normalize.c \
+	%reldir%/notes.c \
 	%reldir%/opencl.c \
 	%reldir%/opencl.h \
 	%reldir%/pool.h \
 	%reldir%/probe.c \
+	%reldir%/probe.h \
+	%reldir%/probe_child.c \
 	%reldir%/program.c \
 	%reldir%/relu.c \
-	%reldir%/relu_grad.c
+	%reldir%/relu_grad.c \
+	%reldir%/vendors.c
 OPENCL_CPPFLAGS = $(AM_CPPFLAGS) $(OPENCL_CFLAGS) $(XXHASH_CFLAGS)
 
 if TL_OPENCL_PLUGIN
