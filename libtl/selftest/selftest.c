@@ -52,7 +52,7 @@ static double compare(const tl__trial *trial, const tl__trial_result *got, const
                 continue;
             worst = r;
             snprintf(where, size, "%s[%lld] is %.9g, on the CPU %.9g, which may be %.3g apart", tl__trial_name(trial, i),
-                     (long long)k, is, should, most);
+                     (long long)k, isnan(is) ? fabs(is) : is, isnan(should) ? fabs(should) : should, most);
         }
     return worst;
 }
