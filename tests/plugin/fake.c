@@ -209,6 +209,12 @@ static void describe(const tl_host *host, uint32_t index, tl_backend_device_info
     memcpy(to, &info, to->size < sizeof info ? to->size : sizeof info);
 }
 
+static void remark(const char *text, tl_backend_device_info *to) {
+    tl_backend_device_info info = {.size = to->size, .kind = TL_DEVICE_REMARK};
+    snprintf(info.note, sizeof info.note, "%s", text);
+    memcpy(to, &info, to->size < sizeof info ? to->size : sizeof info);
+}
+
 static tl_status probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count) {
     if (fake_option_is(host, "probe", "fail"))
         return fake_fail(host, TL_ERROR_DEVICE, "no driver, on demand");
@@ -219,7 +225,10 @@ static tl_status probe(const tl_host *host, tl_backend_device_info *infos, uint3
         devices = capacity + 1000000;
     for (uint32_t i = 0; i < devices && i < capacity; i++)
         describe(host, i, (tl_backend_device_info *)((char *)infos + (size_t)i * infos->size));
-    *count = devices;
+    const char *text = fake_option(host, "remark", NULL);
+    if (text && devices < capacity)
+        remark(text, (tl_backend_device_info *)((char *)infos + (size_t)devices * infos->size));
+    *count = devices + (text != NULL);
     return TL_OK;
 }
 
