@@ -20,7 +20,7 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns an exit code */
 } cli_verb;
 
-extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert, cli_devices, cli_bench;
+extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert, cli_devices, cli_selftest, cli_bench;
 
 /* Numbers of options that have no letter, shared by the verbs. */
 enum {

@@ -10,7 +10,7 @@
 #define MAX_ALIGNMENT 4096
 
 static const char *kind_name(int32_t kind) {
-    return kind == TL_DEVICE_CPU ? "cpu" : kind == TL_DEVICE_GPU ? "gpu" : "other";
+    return kind == TL_DEVICE_CPU ? "cpu" : kind == TL_DEVICE_GPU ? "gpu" : kind == TL_DEVICE_REMARK ? "remark" : "other";
 }
 
 tl_status tl_device_list(tl_context *context, bool (*each)(void *user, const tl_device_info *info), void *user) {
@@ -32,6 +32,8 @@ tl_status tl_device_list(tl_context *context, bool (*each)(void *user, const tl_
             .memory = info->memory,
             .units = info->units,
             .usable = info->usable != 0,
+            .automatic = i == 0 && info->usable,
+            .why_not = tl__found_why_not(&found[0], &found[i]),
         };
         if (!each(user, &shown))
             break;
@@ -169,10 +171,13 @@ static bool split_name(const char *name, char *backend, size_t size, long *index
 static tl_status no_device(tl_context *context, const char *name) {
     tl__found *found = NULL;
     size_t count = 0, used = 0;
-    char names[640] = "";
+    char names[800] = "";
     TL__TRY(tl__probe(context, NULL, &found, &count));
-    for (size_t i = 0; i < count && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", found[i].name);
+    for (size_t i = 0; i < count && used < sizeof names; i++) {
+        bool remark = found[i].info.kind == TL_DEVICE_REMARK;
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s%s%s", !i ? "" : remark ? "; " : ", ", found[i].name,
+                                 remark ? ": " : "", remark ? found[i].info.note : "");
+    }
     tl__free(context, found);
     return tl__fail(context, TL_ERROR_NOT_FOUND, "no device \"%.100s\"; there is: %s", name,
                     names[0] ? names : "none at all");
@@ -201,7 +206,7 @@ static tl_status open_named(tl_context *context, const char *name, const tl_devi
     size_t count = 0, chosen = 0;
     TL__TRY(tl__probe(context, backend, &found, &count));
     if (index >= 0)
-        while (chosen < count && found[chosen].index != (uint32_t)index)
+        while (chosen < count && (found[chosen].index != (uint32_t)index || found[chosen].info.kind == TL_DEVICE_REMARK))
             chosen++;
     tl_status status = chosen < count ? open_found(context, &found[chosen], options, out) : no_device(context, name);
     tl__free(context, found);
@@ -221,6 +226,9 @@ static tl_status open_auto(tl_context *context, const tl_device_options *options
             break;
         tl__log(context, TL_LOG_WARNING, "%s", context->message);
     }
+    for (size_t k = 0; k < count; k++) /* why it is none of theirs */
+        if (found[k].info.kind == TL_DEVICE_REMARK)
+            tl__log(context, TL_LOG_INFO, "%s: %s", found[k].name, found[k].info.note);
     if (i == 0 && status != TL_OK && (count == 0 || !found[0].info.usable))
         status = no_device(context, "auto");
     tl__free(context, found);

@@ -133,6 +133,7 @@ static void numbers(void **state) {
     assert_int_equal(TL_DEVICE_CPU, 0);
     assert_int_equal(TL_DEVICE_GPU, 1);
     assert_int_equal(TL_DEVICE_OTHER, 2);
+    assert_int_equal(TL_DEVICE_REMARK, 3);
     assert_int_equal(TL_STATISTICS_STORED, 0);
     assert_int_equal(TL_STATISTICS_BATCH, 1);
 }

@@ -184,7 +184,12 @@ typedef struct tl_host {
 
 /* ---- what a backend offers to libtl ----------------------------------------------------------------------- */
 
-typedef enum tl_device_kind { TL_DEVICE_CPU = 0, TL_DEVICE_GPU = 1, TL_DEVICE_OTHER = 2 } tl_device_kind;
+typedef enum tl_device_kind {
+    TL_DEVICE_CPU = 0,
+    TL_DEVICE_GPU = 1,
+    TL_DEVICE_OTHER = 2,
+    TL_DEVICE_REMARK = 3, /* no device: `note` says why there is none, or not more: no driver, no permission */
+} tl_device_kind;
 
 typedef struct tl_backend_device_info {
     uint32_t size;
@@ -283,7 +288,8 @@ typedef struct tl_backend {
 
     /* Says what is there. `*count` becomes the number of devices, of which the first `capacity` are written to
      * `infos`: zeroed, each with its size set by the caller, and that many bytes apart, which need not be your
-     * sizeof. None is TL_OK with 0; why none goes to host->log. */
+     * sizeof. None is TL_OK with 0. Remarks (TL_DEVICE_REMARK, not usable) count like devices and come after them, so
+     * that they do not change the devices' indices. */
     tl_status (*probe)(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
     tl_status (*open)(const tl_host *host, uint32_t index, tl_backend_device **device);
 } tl_backend;

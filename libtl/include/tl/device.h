@@ -24,17 +24,20 @@ typedef struct tl_device_info {
     const char *name;        /* "cpu", "opencl:0": what tl_device_open takes */
     const char *backend;     /* "cpu" */
     const char *version;     /* of the backend */
-    const char *kind;        /* "cpu", "gpu" or "other" */
+    const char *kind;        /* "cpu", "gpu" or "other"; "remark": no device, see tl_device_list */
     const char *description; /* what the vendor calls it */
     const char *driver;      /* driver or instruction set */
     const char *note;        /* why it cannot be used, or a remark; "" if nothing */
     uint64_t memory;         /* bytes; 0 if unknown */
     unsigned units;          /* threads or compute units */
     bool usable;
+    bool automatic;          /* what "auto" takes, if it opens */
+    const char *why_not;     /* why "auto" does not take it; "" for the one that it takes, and for remarks */
 } tl_device_info;
 
-/* Calls `each` for every device of every backend, best first; stops when it returns false. Backends that could
- * not be loaded are logged as warnings with their reason. TL_ERROR_MEMORY. */
+/* Calls `each` for every device of every backend, best first; stops when it returns false. What a backend has to say
+ * besides, such as why it has no device, comes last: kind is "remark", name the backend's, note the words, usable
+ * false. Backends that could not be loaded are logged as warnings with their reason. TL_ERROR_MEMORY. */
 TL_API tl_status tl_device_list(tl_context *context, bool (*each)(void *user, const tl_device_info *info), void *user);
 
 /* Opens a device: "cpu", "opencl:0", a backend's name alone for its first device, or "auto" (NULL is the same):
