@@ -1,6 +1,7 @@
-/* conv2d_grad_input.c: conv2d_grad_input. */
-#include "backends/opencl/opencl.h"
+/* conv2d_grad_input.c: the ways of conv2d_grad_input. */
+#include "backends/opencl/conv2d_gpu.h"
 
 const opencl_implementation tl__opencl_conv2d_grad_input_implementations[] = {
+    OPENCL_IMPLICIT(tl__opencl_conv2d_grad_input_implicit),
     {NULL, NULL},
 };

@@ -1,5 +1,6 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
+	%reldir%/kernels/conv2d_gpu.cl %reldir%/kernels/conv2d_gpu_parts.cl \
 	%reldir%/kernels/relu.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
@@ -17,6 +18,7 @@ OPENCL_SOURCES = \
 	%reldir%/avgpool2d_grad.c \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
+	%reldir%/conv2d_gpu.h %reldir%/conv2d_gpu.c %reldir%/conv2d_gpu_tile.c %reldir%/conv2d_gpu_weight.c \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \
