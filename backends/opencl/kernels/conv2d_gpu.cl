@@ -214,11 +214,12 @@ static PART_B weights_of(constant int *p, const global float *w, int n, place t)
 kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_tiled(GATHER_ARGUMENTS) {
     local float4 as[TK * PITCH_A / 4], bs[TK * PITCH_B / 4];
     GATHER_POINTERS
-    const int lid = (int)get_local_id(0), line = lid / (TN / RN), column = lid % (TN / RN);
+    const uint lid = (uint)get_local_id(0);
+    const int line = (int)(lid / (TN / RN)), column = (int)(lid % (TN / RN));
     const int n0 = (int)get_group_id(0) * TN, m0 = first + (int)get_group_id(1) * TM, group = (int)get_group_id(2);
     const int terms = p[TAPS_H] * p[TAPS_W] * p[DEPTH];
     TO_GROUP(group)
-    const int ak = lid % LANES_A * VA, am = lid / LANES_A;
+    const int ak = (int)(lid % LANES_A) * VA, am = (int)(lid / LANES_A);
     local float *const a_to = (local float *)as + ak * PITCH_A + am;
     row rows[READS_A];
     PART a_next[READS_A];
@@ -227,7 +228,7 @@ kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_tiled(
     for (int r = 0; r < READS_A; r++)
         rows[r] = row_of(p, m0 + am + r * (ITEMS / LANES_A), count);
 #if ALONG
-    const int bn = lid % LANES_B * VB, bk = lid / LANES_B;
+    const int bn = (int)(lid % LANES_B) * VB, bk = (int)(lid / LANES_B);
     local float *const b_to = (local float *)bs + bk * PITCH_B + bn;
     place b_at[READS_B];
 #pragma unroll
@@ -237,7 +238,7 @@ kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_tiled(
 #define B_COLUMN(r) (n0 + bn)
 #define B_TO(r) (b_to + (r) * (ITEMS / LANES_B) * PITCH_B)
 #else
-    const int bk = lid % LANES_B * VB, bn = lid / LANES_B;
+    const int bk = (int)(lid % LANES_B) * VB, bn = (int)(lid / LANES_B);
     local float *const b_to = (local float *)bs + bk * PITCH_B + bn;
     place b_at[1] = {place_of(p, bk)};
 #define B_PLACE(r) b_at[0]
@@ -470,10 +471,12 @@ static void put(float4 v, int n, int columns, global float *to) {
 kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_weight_tiled(WEIGHT_ARGUMENTS) {
     local float4 as[TK * PITCH_A / 4], bs[TK * PITCH_B / 4];
     WEIGHT_POINTERS
-    const int lid = (int)get_local_id(0), line = lid / (TN / RN), column = lid % (TN / RN);
+    const uint lid = (uint)get_local_id(0);
+    const int line = (int)(lid / (TN / RN)), column = (int)(lid % (TN / RN));
     const int n0 = (int)get_group_id(0) * TN, m0 = row + (int)get_group_id(1) * TM;
     WEIGHT_PART((int)get_group_id(2))
-    const int am = lid % LANES_A * VA, ak = lid / LANES_A, bn = lid % LANES_B * VB, bk = lid / LANES_B;
+    const int am = (int)(lid % LANES_A) * VA, ak = (int)(lid / LANES_A);
+    const int bn = (int)(lid % LANES_B) * VB, bk = (int)(lid / LANES_B);
     const bool a_there = m0 + am < outputs, b_there = n0 + bn < columns;
     const tap b_tap = tap_of(p, min(n0 + bn, columns - 1));
     local float *const a_to = (local float *)as + ak * PITCH_A + am, *const b_to = (local float *)bs + bk * PITCH_B + bn;
