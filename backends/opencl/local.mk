@@ -3,6 +3,8 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/adam.cl \
 	%reldir%/kernels/avgpool2d.cl \
 	%reldir%/kernels/batchnorm.cl \
+	%reldir%/kernels/conv2d_gpu.cl \
+	%reldir%/kernels/conv2d_gpu_parts.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
 	%reldir%/kernels/conv2d_vectors_spread.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
@@ -38,6 +40,10 @@ OPENCL_SOURCES = \
 	%reldir%/cl.c \
 	%reldir%/constant.c \
 	%reldir%/conv2d.c \
+	%reldir%/conv2d_gpu.c \
+	%reldir%/conv2d_gpu.h \
+	%reldir%/conv2d_gpu_tile.c \
+	%reldir%/conv2d_gpu_weight.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \
 	%reldir%/conv2d_vectors.c \

@@ -1,6 +1,7 @@
 /* device.c: backends, devices and their host for the tests of operations; and main. */
 #include "tests/ops/device.h"
 
+#include <ctype.h>
 #include <dlfcn.h>
 #include <math.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@ struct t_device {
     uint64_t alignment;
     long live; /* allocations not given back */
     const char *isa;
+    const char *backend; /* whose options come from the environment; NULL: of none */
     char threads[16];
 };
 
@@ -71,6 +73,13 @@ static const char *host_option(void *user, const char *name) {
         return device->threads;
     if (strcmp(name, "winograd") == 0)
         return getenv("TL_CPU_WINOGRAD");
+    if (device && device->backend) {
+        char variable[64];
+        snprintf(variable, sizeof(variable), "TL_%s_%s", device->backend, name);
+        for (char *c = variable; *c; c++)
+            *c = (char)toupper((unsigned char)*c);
+        return getenv(variable);
+    }
     return NULL;
 }
 
@@ -115,6 +124,7 @@ t_device *t_device_open(const tl_backend *backend, uint32_t index, const char *i
     t_device *device = t_allocate(sizeof(*device));
     device->host = make_host(device);
     device->isa = isa;
+    device->backend = strcmp(backend->name, "cpu") != 0 ? backend->name : NULL;
     if (threads)
         snprintf(device->threads, sizeof(device->threads), "%d", threads);
     if (backend->open(&device->host, index, &device->handle) != TL_OK) {
