@@ -26,12 +26,16 @@ OPENCL_SOURCES = \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \
+	%reldir%/concat.c \
 	%reldir%/cross_entropy.c \
 	%reldir%/cross_entropy_grad.c \
 	%reldir%/dropout.c \
 	%reldir%/maxpool2d.c \
 	%reldir%/maxpool2d_grad.c \
 	%reldir%/normalize.c \
+	%reldir%/slice.c \
+	%reldir%/upsample2d.c \
+	%reldir%/upsample2d_grad.c \
 	%reldir%/relu.c \
 	%reldir%/relu_grad.c
 OPENCL_CPPFLAGS = $(AM_CPPFLAGS) $(OPENCL_CFLAGS) $(XXHASH_CFLAGS)
