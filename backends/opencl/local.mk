@@ -38,6 +38,7 @@ OPENCL_SOURCES = \
 	%reldir%/canary.h \
 	%reldir%/canary_blas.c \
 	%reldir%/cl.c \
+	%reldir%/concat.c \
 	%reldir%/constant.c \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_gpu.c \
@@ -72,6 +73,9 @@ OPENCL_SOURCES = \
 	%reldir%/program.c \
 	%reldir%/relu.c \
 	%reldir%/relu_grad.c \
+	%reldir%/slice.c \
+	%reldir%/upsample2d.c \
+	%reldir%/upsample2d_grad.c \
 	%reldir%/vendors.c
 OPENCL_CPPFLAGS = $(AM_CPPFLAGS) $(OPENCL_CFLAGS) $(XXHASH_CFLAGS)
 
