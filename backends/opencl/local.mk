@@ -12,8 +12,7 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
 	%reldir%/kernels/maxpool2d.cl \
-	%reldir%/kernels/normalize.cl \
-	%reldir%/kernels/relu.cl
+	%reldir%/kernels/normalize.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) %reldir% && $(SHELL) $(top_srcdir)/tools/embed.sh \
