@@ -76,7 +76,7 @@
 #define EACH_16(X, g) EACH_8(X, g) X(g, 8) X(g, 9) X(g, 10) X(g, 11) X(g, 12) X(g, 13) X(g, 14) X(g, 15)
 
 /* The first `valid` floats, then zeros. */
-static vf load_some(const global float *from, int valid) {
+static vf load_valid(const global float *from, int valid) {
     if (valid == TL_LANES)
         return v_load(0, from);
     vf x = 0.0f;
@@ -123,7 +123,7 @@ void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const f
             EACH_ROW {
                 const int from_y = y[i] + ty * tap_y, from_x = x[i] + tx * tap_x;
                 const bool inside = (uint)from_y < (uint)from_height && (uint)from_x < (uint)from_width;
-                piece[i] = inside ? load_some(image[i] + ((long)from_y * from_width + from_x) * channels, valid)
+                piece[i] = inside ? load_valid(image[i] + ((long)from_y * from_width + from_x) * channels, valid)
                                   : (vf)0.0f;
             }
             if (++tx == taps_x) {
@@ -172,13 +172,13 @@ void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const f
             }
             vf s = last[r - row];
             if (bias)
-                s += load_some(bias + column, valid);
+                s += load_valid(bias + column, valid);
             if (residual)
-                s += load_some(residual + at, valid);
+                s += load_valid(residual + at, valid);
             if (relu)
                 s = select(s, (vf)0.0f, s < 0.0f);
             if (mask)
-                s = select((vf)0.0f, s, load_some(mask + at, valid) > 0.0f);
+                s = select((vf)0.0f, s, load_valid(mask + at, valid) > 0.0f);
             if (valid == TL_LANES)
                 v_store(s, 0, to + at);
             else
@@ -242,8 +242,8 @@ void conv2d_spread_weight(ARG(const float, x), ARG(const float, dy), ARG(float, 
         for (int p = 0; p < count; p++, from += channels) {                                                        \
             const int from_y = out_y * stride_y + offset_y, from_x = out_x * stride_x + offset_x;                  \
             const bool inside = (uint)from_y < (uint)height && (uint)from_x < (uint)width;                         \
-            const vf d = load_some(from, valid);                                                                   \
-            const vf piece = inside ? load_some(image + ((long)from_y * width + from_x) * channels, valid) : (vf)0.0f; \
+            const vf d = load_valid(from, valid);                                                                   \
+            const vf piece = inside ? load_valid(image + ((long)from_y * width + from_x) * channels, valid) : (vf)0.0f; \
             EACH_##g(ADD, g)                                                                                       \
             if (++out_x == out_width) {                                                                            \
                 out_x = 0;                                                                                         \
