@@ -52,7 +52,7 @@ int tl__normalize(tl__graph *graph, int x, int table, const char *name) {
     return tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_NORMALIZE}, name, (const int[]){x, table}, 0);
 }
 
-int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing) {
-    tl_op_desc op = {.op = TL_OP_CROSS_ENTROPY, .ignore_index = ignore_index, .smoothing = smoothing};
+int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing, float scale) {
+    tl_op_desc op = {.op = TL_OP_CROSS_ENTROPY, .ignore_index = ignore_index, .smoothing = smoothing, .scale = scale};
     return tl__graph_node(graph, &op, name, (const int[]){logits, target, class_weight}, 0);
 }

@@ -6,6 +6,8 @@
 
 #include "train/engine.h"
 
+#define TL__IGNORED 255 /* the label of pixels that do not count */
+
 struct tl_trainer {
     tl_context *context;
     tl_model *model;
@@ -23,6 +25,7 @@ struct tl_trainer {
         int count; /* images; 0: none */
         tl__plan *plan;
         int input, target, counter, table, logits, loss;
+        int auxiliary, second_loss; /* of the auxiliary classifier, or -1 */
     } plans[2];           /* the full batch, and the last other count */
     struct tl__step_plan *last;
     float *table;         /* of Adam: [segments][8] */

@@ -24,7 +24,7 @@ static tl__graph *draw(tl_model *model, bool training, tl_bn bn, int batch, tl__
 
 static int add_loss(tl__graph *graph, int logits, int batch) {
     int target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){batch, 1, 1}), "target");
-    int loss = tl__cross_entropy(graph, logits, target, -1, "loss", -1, 0);
+    int loss = tl__cross_entropy(graph, logits, target, -1, "loss", -1, 0, 1);
     graph->values[loss].keep = true;
     return loss;
 }

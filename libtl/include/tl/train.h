@@ -133,8 +133,9 @@ TL_API tl_status tl_trainer_create(tl_model *model, tl_device *device, int heigh
 TL_API void tl_trainer_destroy(tl_trainer *trainer);
 TL_API tl_status tl_trainer_stage(tl_trainer *trainer, size_t index); /* begins another stage */
 
-/* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1: forward, loss,
- * backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
+/* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1 (a segmenter takes
+ * count * height * width of them, 255 where a pixel does not count; its loss is that of its output and half of that of
+ * its auxiliary classifier, its accuracy that of pixels): forward, loss, backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
 TL_API tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score);
 
 /* Of the last step: the logits (count * classes), the gradient of one trained parameter (torchvision's order).
