@@ -110,7 +110,7 @@ static int run(int argc, char **argv)
     if (!context)
         return CLI_FAILED;
     cli_catch_signals();
-    code = cli_device_open(context, argv[optind], threads, NULL, &device);
+    code = cli_device_open(context, &(cli_device_request){.name = argv[optind], .threads = threads}, &device);
     t.lines = json ? json_array() : NULL;
     if (code == CLI_DONE)
         code = test(&t, context, device);

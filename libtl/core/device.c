@@ -112,6 +112,9 @@ static tl_status set_options(tl_device *device, const tl_device_options *options
     if (options->threads < 0 || options->threads > MAX_THREADS)
         return tl__fail(device->context, TL_ERROR_ARGUMENT, "%s: threads = %d is not from 0 to %d", device->name,
                         options->threads, MAX_THREADS);
+    if (options->fallback != TL_FALLBACK_WARN && options->fallback != TL_FALLBACK_ERROR && options->fallback != TL_FALLBACK_ALLOW)
+        return tl__fail(device->context, TL_ERROR_ARGUMENT, "%s: fallback = %d is unknown", device->name, (int)options->fallback);
+    device->fallback = options->fallback;
     if (options->threads > 0)
         snprintf(device->host.threads, sizeof device->host.threads, "%d", options->threads);
     if (options->isa) {
@@ -252,6 +255,10 @@ tl_status tl_device_open(tl_context *context, const char *name, const tl_device_
     return open_named(context, name, &full, out);
 }
 
+bool tl__device_is_own_cpu(const tl_device *device) {
+    return strcmp(device->name, "cpu") == 0; /* no other device can have this name */
+}
+
 tl_status tl__device_open_cpu(tl_context *context, const tl_device_options *options, tl_device **out) {
     return tl_device_open(context, "cpu", options, out);
 }
@@ -261,6 +268,9 @@ void tl_device_close(tl_device *device) {
         return;
     if (device->handle && device->ops.close)
         device->ops.close(device->handle);
+    for (size_t i = 0; i < device->warned_count; i++)
+        tl__free(device->context, device->warned[i]);
+    tl__free(device->context, device->warned);
     tl__free(device->context, device->isa);
     tl__free(device->context, device);
 }

@@ -60,6 +60,7 @@ bool fake_faulty(fake_device *device, const char *call, tl_status *status) {
     char text[64];
     snprintf(text, sizeof text, "%s %ld fails on demand", call, device->seen);
     *status = strcmp(call, "memory") == 0 ? TL_ERROR_MEMORY : TL_ERROR_DEVICE;
+    device->host->log(device->host->user, TL_LOG_DEBUG, text);
     if (!device->fail_silent)
         fake_fail(device->host, *status, text);
     return true;
