@@ -47,11 +47,11 @@ static tl_status fill(opencl_kernel *kernel, const void *source, void *to, void 
     return TL_OK;
 }
 
-/* What the packed form depends on besides the weights' own bytes (FNV-1a). */
-static uint64_t form_of(const opencl_vectors_walk *walk) {
+/* FNV-1a. */
+uint64_t tl__opencl_vectors_form(const opencl_vectors_walk *walk) {
     const opencl_vectors_shape *s = &walk->shape;
     const bool t = walk->transposed;
-    const int64_t numbers[] = {t, walk->tile.width, s->out_channels, s->groups, s->kernel[0] * s->kernel[1],
+    const int64_t numbers[] = {t, walk->spread, walk->tile.width, s->out_channels, s->groups, s->kernel[0] * s->kernel[1],
                                walk->zeros, t ? s->kernel[0] : 0, t ? s->stride[0] : 0, t ? s->stride[1] : 0,
                                t ? s->dilation[0] : 0, t ? s->dilation[1] : 0, t ? s->pad[0] : 0, t ? s->pad[1] : 0,
                                walk->phase_count, t ? walk->to_size[0] < s->stride[0] ? walk->to_size[0] : 0 : 0};
@@ -78,7 +78,7 @@ tl_status tl__opencl_vectors_pack(opencl_kernel *kernel, const opencl_vectors_wa
                                   opencl_constant **constant, uint64_t *at) {
     const size_t bytes = (size_t)(walk->zeros_at + walk->zeros) * sizeof(float);
     if (opencl_is_constant(kernel, weights))
-        return tl__opencl_constant_derive(kernel, weights, form_of(walk), bytes, fill,
+        return tl__opencl_constant_derive(kernel, weights, tl__opencl_vectors_form(walk), bytes, fill,
                                           (void *)(uintptr_t)walk, constant);
     *at = tl__opencl_workspace(kernel, bytes);
     tl_status status = TL_OK;

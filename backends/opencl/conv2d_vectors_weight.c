@@ -14,7 +14,8 @@ enum { X, DY, DW, DBIAS };
 #define ENOUGH_TILES 64   /* so many need no chunks */
 #define CHUNK_PIXELS 2048 /* the least worth a chunk */
 #define BIAS_CHUNKS 64
-#define LEAST_TILES 6     /* of rows: with fewer, bringing the pixels together would show */
+#define PARTS_PER_UNIT 4  /* work-items, so that all compute units end together */
+#define LEAST_TILES 6     /* of rows in a work-item: with fewer, bringing the pixels together would show */
 
 static tl_status add_chunks(opencl_kernel *kernel, const char *options, uint64_t sums, int to, int64_t count,
                             int64_t chunks) {
@@ -24,14 +25,14 @@ static tl_status add_chunks(opencl_kernel *kernel, const char *options, uint64_t
 
 static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shape *s, int64_t pixels) {
     const int64_t row_length = s->kernel[0] * s->kernel[1] * s->group_channels;
-    const opencl_vectors_tile tile = tl__opencl_vectors_tile(kernel->device, INT_MAX);
+    const opencl_vectors_tile tile = tl__opencl_vectors_tile(kernel->device, false);
     const int64_t panels = (row_length + tile.width - 1) / tile.width;
     const int64_t row_tiles = (s->group_outputs + tile.rows - 1) / tile.rows, all = panels * s->groups;
     int64_t most = pixels / CHUNK_PIXELS, chunks = (ENOUGH_TILES + row_tiles * all - 1) / (row_tiles * all);
     if (chunks > most)
         chunks = most < 1 ? 1 : most;
     const int64_t block = form_bytes(&kernel->operands[DW]) > LARGE ? OPENCL_VECTORS_BLOCK : BLOCK;
-    int64_t row_parts = (8 * (int64_t)kernel->device->units + all * chunks - 1) / (all * chunks);
+    int64_t row_parts = (PARTS_PER_UNIT * (int64_t)kernel->device->units + all * chunks - 1) / (all * chunks);
     if (row_parts > row_tiles / LEAST_TILES)
         row_parts = row_tiles < LEAST_TILES ? 1 : row_tiles / LEAST_TILES;
     const int64_t items = chunks * row_parts * all, count = s->out_channels * row_length;
@@ -57,7 +58,7 @@ static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shap
 }
 
 static tl_status launch_bias(opencl_kernel *kernel, const opencl_vectors_shape *s, int64_t pixels) {
-    const opencl_vectors_tile tile = tl__opencl_vectors_tile(kernel->device, INT_MAX);
+    const opencl_vectors_tile tile = tl__opencl_vectors_tile(kernel->device, false);
     const int64_t chunks = pixels < 16 * BIAS_CHUNKS ? (pixels + 15) / 16 : BIAS_CHUNKS;
     const int64_t vectors = (s->out_channels + kernel->device->lanes - 1) / kernel->device->lanes;
     const uint64_t sums = tl__opencl_workspace(kernel, (uint64_t)(chunks * s->out_channels) * sizeof(float));

@@ -93,10 +93,22 @@ static const tl_kernel_ops kernel_ops = {sizeof(kernel_ops), bind, enqueue, rele
 
 /* ---- prepare ---- */
 
+/* The option "conv" names the one implementation that a convolution is to have. */
+static const char *asked_for(const opencl_kernel *kernel) {
+    bool convolution = kernel->op.op == TL_OP_CONV2D || kernel->op.op == TL_OP_CONV2D_GRAD_INPUT ||
+                       kernel->op.op == TL_OP_CONV2D_GRAD_WEIGHT;
+    return convolution ? kernel->device->host->option(kernel->device->host->user, "conv") : NULL;
+}
+
 static tl_status choose(opencl_kernel *kernel) {
     const opencl_implementation *list = table[kernel->op.op].implementations;
-    tl_status status = TL_UNSUPPORTED;
+    const char *asked = asked_for(kernel);
+    tl_status status = asked ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
+                                               kernel->stem, asked)
+                             : TL_UNSUPPORTED;
     for (; list->name; list++) {
+        if (asked && strcmp(asked, list->name) != 0)
+            continue;
         kernel->base.implementation = list->name;
         status = list->prepare(kernel);
         if (status != TL_UNSUPPORTED)

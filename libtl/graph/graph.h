@@ -96,6 +96,8 @@ int tl__relu(tl__graph *graph, int x, const char *name);
 int tl__add(tl__graph *graph, int a, int b, const char *name);
 int tl__maxpool2d(tl__graph *graph, int x, const char *name, int kernel, int stride, int pad);
 int tl__avgpool2d(tl__graph *graph, int x, const char *name, int height, int width); /* adaptive, to this size */
+int tl__upsample2d(tl__graph *graph, int x, const char *name, int height, int width); /* bilinear, to this size */
+int tl__concat(tl__graph *graph, const int *values, int count, const char *name);       /* up to 6, by channels */
 int tl__dropout(tl__graph *graph, int x, int counter, const char *name, float p, uint32_t stream);
 int tl__normalize(tl__graph *graph, int x, int table, const char *name);
 int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing);

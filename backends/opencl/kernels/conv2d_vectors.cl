@@ -40,7 +40,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
     const long tiles = (rows + MR - 1) / MR;
     const int row_begin = (int)(tiles * strip / strips) * MR;
     const int row_end = min((int)(tiles * (strip + 1) / strips) * MR, rows);
-    float sums[STRIP * WIDTH];
+    vf sums[STRIP * NV]; /* vectors, so that each is in one line of the cache */
     from += group * group_from;
     const global float *b_part = packed + phase_at + (long)panel * taps * depth * WIDTH;
     for (int part = 0; part < parts; part++) {
@@ -96,17 +96,15 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                     }
                 }
             }
-            float *mine = sums + (row - row_begin) * WIDTH;
+            vf *mine = sums + (row - row_begin) * NV;
             EACH_SUM {
                 vf s = sum[i][j] + total[i][j];
-                if (part > 0)
-                    s += v_load(i * NV + j, mine);
-                v_store(s, i * NV + j, mine);
+                mine[i * NV + j] = part > 0 ? s + mine[i * NV + j] : s;
             }
             if (part + 1 < parts)
                 continue;
             int line = row / count_x, to_c = row - line * count_x, n = line / count_y, to_r = line - n * count_y;
-            for (int r = row; r < min(row + MR, row_end); r++, mine += WIDTH) {
+            for (int r = row; r < min(row + MR, row_end); r++, mine += NV) {
                 const long at = (((long)n * to_height + to_r * to_step_y + to_y) * to_width + to_c * to_step_x + to_x) *
                                 to_pixel + to_column;
                 if (++to_c == count_x) {
@@ -118,7 +116,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                 }
                 if (valid == WIDTH) {
                     UNROLL for (int j = 0; j < NV; j++) {
-                        vf s = v_load(j, mine);
+                        vf s = mine[j];
                         if (bias)
                             s += v_load(j, bias + to_column);
                         if (residual)
@@ -132,7 +130,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                     continue;
                 }
                 for (int c = 0; c < valid; c++) {
-                    float s = mine[c];
+                    float s = ((const float *)mine)[c];
                     if (bias)
                         s += bias[to_column + c];
                     if (residual)

@@ -53,21 +53,35 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     const int row_begin = tiles * part / row_parts * MR;
     const int row_end = min(tiles * (part + 1) / row_parts * MR, group_outputs);
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
-    float rows[BLOCK * WIDTH];
+    vf rows[BLOCK * NV]; /* vectors, so that each is in one line of the cache */
     x += group * group_channels;
     dy += group * group_outputs;
     dw += ((long)chunk * outputs + (long)group * group_outputs) * row_length + column;
+    /* A panel of one tap: its rows are rows of x, or zeros. */
+    const int tap = column / group_channels, offset = column - tap * group_channels;
+    const int offset_y = tap / taps_x * dilation_y, offset_x = tap % taps_x * dilation_x;
+    const bool whole = valid == WIDTH && offset + WIDTH <= group_channels;
     for (int i = 0; i < block; i++)
         for (int c = valid; c < WIDTH; c++)
-            rows[i * WIDTH + c] = 0.0f;
+            ((float *)rows)[i * WIDTH + c] = 0.0f;
     for (long at = first; at < end; at += block) {
         const int count = (int)min((long)block, end - at);
         long line = at / out_width;
         int out_x = (int)(at - line * out_width), n = (int)(line / out_height), out_y = (int)(line - (long)n * out_height);
         for (int i = 0; i < count; i++) {
-            gather(x + (long)n * height * width * channels, height, width, channels, out_y * stride_y - pad_y,
-                   out_x * stride_x - pad_x, dilation_y, dilation_x, taps_x, unit_taps, group_channels, column, valid,
-                   rows + i * WIDTH);
+            const global float *image = x + (long)n * height * width * channels;
+            const int from_y = out_y * stride_y - pad_y, from_x = out_x * stride_x - pad_x;
+            float *to = (float *)(rows + i * NV);
+            if (whole) {
+                const int tap_y = from_y + offset_y, tap_x = from_x + offset_x;
+                const bool inside = (uint)tap_y < (uint)height && (uint)tap_x < (uint)width;
+                image += ((long)tap_y * width + tap_x) * channels + offset;
+                UNROLL for (int j = 0; j < NV; j++)
+                    v_store(inside ? v_load(j, image) : (vf)0.0f, j, to);
+            } else {
+                gather(image, height, width, channels, from_y, from_x, dilation_y, dilation_x, taps_x, unit_taps,
+                       group_channels, column, valid, to);
+            }
             if (++out_x == out_width) {
                 out_x = 0;
                 if (++out_y == out_height) {
@@ -86,23 +100,27 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
             for (int p = 0; p < count; p++, a += outputs) {
                 vf w[NV];
                 UNROLL for (int j = 0; j < NV; j++)
-                    w[j] = v_load(j, rows + p * WIDTH);
+                    w[j] = rows[p * NV + j];
                 UNROLL for (int i = 0; i < MR; i++) {
                     const vf s = a[step[i]];
                     UNROLL for (int j = 0; j < NV; j++)
                         sum[i][j] = fma(w[j], s, sum[i][j]);
                 }
             }
-            float last[MR * WIDTH];
-            EACH_SUM v_store(sum[i][j], i * NV + j, last);
-            for (int i = 0; i < min(MR, row_end - row); i++) {
-                global float *to = dw + (long)(row + i) * row_length;
-                const float *mine = last + i * WIDTH;
-                int c = 0;
-                for (; c + TL_LANES <= valid; c += TL_LANES)
-                    v_store(at > first ? v_load(0, to + c) + v_load(0, mine + c) : v_load(0, mine + c), 0, to + c);
-                for (; c < valid; c++)
-                    to[c] = at > first ? to[c] + mine[c] : mine[c];
+            vf last[MR * NV];
+            EACH_SUM last[i * NV + j] = sum[i][j];
+            global float *to = dw + (long)row * row_length;
+            const vf *mine = last;
+            for (int i = row; i < min(row + MR, row_end); i++, to += row_length, mine += NV) {
+                if (valid == WIDTH) {
+                    UNROLL for (int j = 0; j < NV; j++) {
+                        const vf before = at > first ? v_load(j, to) : (vf)0.0f;
+                        v_store(before + mine[j], j, to);
+                    }
+                    continue;
+                }
+                for (int c = 0; c < valid; c++)
+                    to[c] = (at > first ? to[c] : 0.0f) + ((const float *)mine)[c];
             }
         }
     }
