@@ -29,8 +29,21 @@ static double terms_of(const tl__trial *trial) {
     case TL_OP_MAXPOOL2D_GRAD: return (double)op->kernel[0] * op->kernel[1];
     case TL_OP_AVGPOOL2D:
     case TL_OP_AVGPOOL2D_GRAD: return (double)((a[1] / op->extent[0] + 2) * (a[2] / op->extent[1] + 2));
+    case TL_OP_UPSAMPLE2D: return 4;
+    case TL_OP_UPSAMPLE2D_GRAD:
+        return (double)((2 * a[1] / op->extent[0] + 3) * (2 * a[2] / op->extent[1] + 3));
     default: return 1;
     }
+}
+
+/* A weight of an upsampling is the difference of a place in the smaller map and a whole number, off by a few u of that
+ * place however small it is itself. No value here is larger than 1. */
+static double weights_off(const tl__trial *trial) {
+    const tl_op_desc *op = &trial->op;
+    const int64_t *x = trial->desc[0].shape;
+    if (op->op == TL_OP_UPSAMPLE2D)
+        return FEW * (double)(x[1] + x[2]) * 4;
+    return op->op == TL_OP_UPSAMPLE2D_GRAD ? FEW * (double)(op->extent[0] + op->extent[1]) * terms_of(trial) : 0;
 }
 
 /* Masks choose and are not summed: they stay as they are. */
@@ -63,7 +76,7 @@ static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl_
         status = tl__trial_run(reference, queue, &absolute, &sums);
     for (int i = trial->rule->input_count; i < tl__trial_operands(trial) && status == TL_OK; i++)
         for (int64_t k = 0; bound->data[i] && k < tl__desc_count(&trial->desc[i]); k++)
-            ((double *)bound->data[i])[k] = ROOT(terms_of(trial)) * ((const float *)sums.data[i])[k];
+            ((double *)bound->data[i])[k] = ROOT(terms_of(trial)) * ((const float *)sums.data[i])[k] + weights_off(trial);
     tl__trial_free(&absolute);
     tl__trial_result_free(trial, &sums);
     return status;
@@ -220,6 +233,8 @@ tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const t
         return trial->integers ? TL_OK : linear(reference, queue, trial, bound);
     case TL_OP_AVGPOOL2D:
     case TL_OP_AVGPOOL2D_GRAD:
+    case TL_OP_UPSAMPLE2D:
+    case TL_OP_UPSAMPLE2D_GRAD:
     case TL_OP_DROPOUT: return linear(reference, queue, trial, bound);
     case TL_OP_BATCHNORM: batchnorm(trial, to); break;
     case TL_OP_BATCHNORM_GRAD: batchnorm_grad(trial, to); break;
