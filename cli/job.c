@@ -87,7 +87,11 @@ int cli_job_open(const cli_config *config, cli_job *job)
         return CLI_FAILED;
     }
     cli_device_request request = {
-        .name = config->device, .isa = config->isa, .threads = config->threads, .fallback = (tl_fallback)config->fallback};
+        .name = config->device,
+        .isa = config->isa,
+        .threads = config->threads,
+        .fallback = (tl_fallback)config->fallback,
+    };
     int code = open_data(config, job);
     if (code == CLI_DONE)
         code = cli_device_open(job->context, &request, &job->device);

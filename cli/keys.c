@@ -26,7 +26,8 @@ const cli_key cli_keys[] = {
     {"device", "isa", CLI_KEY_TEXT, 0, 0, false, "auto", "auto", IN(isa),
      "Instruction set of the CPU backend: auto, baseline, avx2, avx512 or neon"},
     {"device", "fallback", CLI_KEY_CHOICE, 0, 0, false, "warn error allow", "warn", IN(fallback),
-     "Where the device lacks an operation: warn, the CPU does it, and a warning says so; error; allow, without the warning"},
+     "Where the device lacks an operation: warn, the CPU does it, and a warning says so; error; allow, without the "
+     "warning"},
     LATER("device", "precision", "Precision of the frozen part"),
 
     {"data", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(train),

@@ -80,7 +80,8 @@ int cli_device_open(tl_context *context, const cli_device_request *request, tl_d
     options.threads = request->threads;
     options.isa = request->isa && *request->isa ? request->isa : NULL;
     options.fallback = request->fallback;
-    tl_status status = tl_device_open(context, request->name && *request->name ? request->name : "auto", &options, device);
+    tl_status status = tl_device_open(context, request->name && *request->name ? request->name : "auto", &options,
+                                      device);
     if (status == TL_OK)
         return CLI_DONE;
     cli_failed(context, status, NULL);

@@ -139,8 +139,8 @@ static void print_plan(void *user, const tl_stage_report *report)
     training *t = user;
     uint64_t sum = report->frozen_bytes + report->state_bytes + report->activation_bytes;
     cli_print("%s: memory: %s of frozen parameters, %s of what trains, %s of activations and workspace: %s",
-              t->config.stages[report->stage_index].name, cli_bytes(report->frozen_bytes), cli_bytes(report->state_bytes),
-              cli_bytes(report->activation_bytes), cli_bytes(sum));
+              t->config.stages[report->stage_index].name, cli_bytes(report->frozen_bytes),
+              cli_bytes(report->state_bytes), cli_bytes(report->activation_bytes), cli_bytes(sum));
     if (report->device_bytes)
         cli_print(" of %s", cli_bytes(report->device_bytes));
     if (report->device_buffer_bytes < report->device_bytes)

@@ -82,8 +82,8 @@ typedef struct tl__found {
 } tl__found;
 
 /* Asks one backend (or, with NULL, every one) for its devices. They come best first: usable GPUs, libtl's own CPU
- * backend, other usable ones, those that cannot be used, remarks; among equals the backend with the higher priority, then
- * the one that was admitted earlier, then the lower index. A backend that fails here is logged as a warning.
+ * backend, other usable ones, those that cannot be used, remarks; among equals the backend with the higher priority,
+ * then the one that was admitted earlier, then the lower index. A backend that fails here is logged as a warning.
  * `*found` is the caller's, to be freed with tl__free. TL_ERROR_MEMORY. */
 tl_status tl__probe(tl_context *context, tl__backend *backend, tl__found **found, size_t *count);
 

@@ -31,8 +31,8 @@ static tl_status check_budget(const tl__plan *plan) {
     if (!plan->options.budget || sum <= plan->options.budget)
         return TL_OK;
     char wanted[16], there[16];
-    return tl__fail(plan->context, TL_ERROR_MEMORY, "%s: activations and workspace would take %s where %s has %s for them",
-                    plan->options.title ? plan->options.title : "plan", tl__plan_bytes_text(sum, wanted),
+    return tl__fail(plan->context, TL_ERROR_MEMORY, "%s: activations and workspace would take %s where %s has "
+                    "%s for them", plan->options.title ? plan->options.title : "plan", tl__plan_bytes_text(sum, wanted),
                     tl_device_name(plan->options.device), tl__plan_bytes_text(plan->options.budget, there));
 }
 
@@ -46,7 +46,8 @@ static tl_status fit(tl__plan *plan, bool *too_large) {
     if (status != TL_OK || plan->options.measure)
         return status;
     status = tl__arena_reserve(plan->options.arena, plan->chunk_bytes[TL__DEVICE]);
-    *too_large = (status == TL_ERROR_MEMORY || status == TL_ERROR_LIMIT) && !tl__device_is_own_cpu(plan->options.device);
+    bool no_room = status == TL_ERROR_MEMORY || status == TL_ERROR_LIMIT;
+    *too_large = no_room && !tl__device_is_own_cpu(plan->options.device);
     if (status == TL_OK && plan->options.fallback)
         status = tl__arena_reserve(plan->options.fallback_arena, plan->chunk_bytes[TL__FALLBACK]);
     return status;

@@ -7,7 +7,8 @@
 static const char *reason_of(const tl__plan *plan) {
     const char *message = tl_context_message(plan->context), *name = tl_device_name(plan->options.device);
     size_t length = strlen(name);
-    return strncmp(message, name, length) == 0 && strncmp(message + length, ": ", 2) == 0 ? message + length + 2 : message;
+    bool named = strncmp(message, name, length) == 0 && strncmp(message + length, ": ", 2) == 0;
+    return named ? message + length + 2 : message;
 }
 
 tl_status tl__plan_note_refusal(tl__plan *plan, const tl__node *node) {
@@ -20,7 +21,8 @@ tl_status tl__plan_note_refusal(tl__plan *plan, const tl__node *node) {
     char *copy = tl__strdup(plan->context, reason);
     if (!copy)
         return TL_ERROR_MEMORY;
-    if (tl__grow(plan->context, (void **)&plan->refusals, &plan->refusal_capacity, plan->refusal_count, sizeof *plan->refusals) != TL_OK) {
+    if (tl__grow(plan->context, (void **)&plan->refusals, &plan->refusal_capacity, plan->refusal_count,
+                 sizeof *plan->refusals) != TL_OK) {
         tl__free(plan->context, copy);
         return TL_ERROR_MEMORY;
     }
@@ -46,8 +48,10 @@ static tl_status remember(tl_device *device, const tl__refusal *refusal, bool *k
     *known = false;
     for (size_t i = 0; i < device->warned_count && !*known; i++)
         *known = strcmp(device->warned[i], text) == 0;
-    tl_status status = *known ? TL_OK
-                              : tl__grow(device->context, (void **)&device->warned, &device->warned_capacity, device->warned_count, sizeof *device->warned);
+    tl_status status = TL_OK;
+    if (!*known)
+        status = tl__grow(device->context, (void **)&device->warned, &device->warned_capacity, device->warned_count,
+                          sizeof *device->warned);
     if (*known || status != TL_OK)
         tl__free(device->context, text);
     else

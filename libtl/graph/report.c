@@ -53,8 +53,8 @@ static size_t print_transfers(const tl__plan *plan, int from, char *text, size_t
     if (!count)
         return 0;
 #define PRINT(...) used += (size_t)snprintf(text ? text + used : NULL, text ? size - used : 0, __VA_ARGS__)
-    PRINT("  %zu transfer%s from %s to %s, %s: ", count, count == 1 ? "" : "s", tl_device_name(tl__plan_arena(plan, from)->device),
-          tl_device_name(tl__plan_arena(plan, !from)->device), tl__plan_bytes_text(bytes, sum));
+    PRINT("  %zu transfer%s from %s to %s, %s: ", count, count == 1 ? "" : "s",
+          tl_device_name(tl__plan_arena(plan, from)->device), tl_device_name(tl__plan_arena(plan, !from)->device), tl__plan_bytes_text(bytes, sum));
     size_t named = 0;
     int last = -1;
     for (size_t s = 0; s < plan->step_count && named <= MOST_NAMED; s++) {
@@ -79,16 +79,16 @@ static size_t print(const tl__plan *plan, const line *lines, size_t count, char 
         *(plan->steps[s].kernel ? &kernels : &transfers) += 1;
 #define PRINT(...) used += (size_t)snprintf(text ? text + used : NULL, text ? size - used : 0, __VA_ARGS__)
     PRINT("%s: %zu nodes, %zu transfers, %s of activations and workspace, %.2f GFLOP\n",
-          plan->options.title ? plan->options.title : "plan", kernels, transfers, tl__plan_bytes_text(tl__plan_bytes(plan), sum),
-          tl__plan_flops(plan) * 1e-9);
+          plan->options.title ? plan->options.title : "plan", kernels, transfers,
+          tl__plan_bytes_text(tl__plan_bytes(plan), sum), tl__plan_flops(plan) * 1e-9);
     for (size_t i = 0; i < count; i++)
         PRINT("  %-8s %-20s %3d  %s\n", tl_device_name(tl__plan_arena(plan, lines[i].device)->device), lines[i].operation, lines[i].count, lines[i].implementation);
     for (int from = 0; from < 2; from++)
         used += print_transfers(plan, from, text ? text + used : NULL, text ? size - used : 0);
     for (size_t i = 0; i < plan->refusal_count; i++) {
         const tl__refusal *r = &plan->refusals[i];
-        PRINT("  not on %s: %s, %d node%s (%s%s): %s\n", tl_device_name(plan->options.device), tl__op_rule_of(r->op)->name, r->count,
-              r->count == 1 ? "" : "s", r->first, r->count == 1 ? "" : ", ...", r->reason);
+        PRINT("  not on %s: %s, %d node%s (%s%s): %s\n", tl_device_name(plan->options.device),
+              tl__op_rule_of(r->op)->name, r->count, r->count == 1 ? "" : "s", r->first, r->count == 1 ? "" : ", ...", r->reason);
     }
 #undef PRINT
     return used;

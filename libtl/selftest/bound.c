@@ -1,5 +1,5 @@
-/* How far apart the results of two devices may be. Each side's rounding errors count, so everything is doubled: ROOT
- * for a sum of n terms, FEW for a handful of roundings, of divisions, roots and exponentials in a few ulp among them. */
+/* How far apart the results of two devices may be. Each side's rounding errors count, so everything is doubled: ROOT for
+ * a sum of n terms, FEW for a handful of roundings, of divisions, roots and exponentials in a few ulp among them. */
 #include "selftest/trial.h"
 
 #include <math.h>
@@ -51,7 +51,8 @@ static bool is_mask(const tl__trial *trial, int i) {
     return trial->op.op == TL_OP_CONV2D_GRAD_INPUT && i == 3;
 }
 
-static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial, tl__trial_result *bound) {
+static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial,
+                        tl__trial_result *bound) {
     tl__trial absolute = *trial;
     tl__trial_result sums;
     tl_status status = tl__trial_result_create(trial, &sums);
@@ -76,7 +77,8 @@ static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl_
         status = tl__trial_run(reference, queue, &absolute, &sums);
     for (int i = trial->rule->input_count; i < tl__trial_operands(trial) && status == TL_OK; i++)
         for (int64_t k = 0; bound->data[i] && k < tl__desc_count(&trial->desc[i]); k++)
-            ((double *)bound->data[i])[k] = ROOT(terms_of(trial)) * ((const float *)sums.data[i])[k] + weights_off(trial);
+            ((double *)bound->data[i])[k] =
+                ROOT(terms_of(trial)) * ((const float *)sums.data[i])[k] + weights_off(trial);
     tl__trial_free(&absolute);
     tl__trial_result_free(trial, &sums);
     return status;
@@ -124,7 +126,8 @@ static void batchnorm(const tl__trial *trial, double *const bound[]) {
         if (batch) {
             double unbiased = (double)rows / (double)(rows - 1);
             bound[3][c] = momentum * m.mean_off + FEW * (magnitude(trial, 3, c) + momentum * fabs(m.mean));
-            bound[4][c] = momentum * unbiased * m.variance_off + FEW * (magnitude(trial, 4, c) + momentum * m.variance * unbiased);
+            bound[4][c] = momentum * unbiased * m.variance_off +
+                          FEW * (magnitude(trial, 4, c) + momentum * m.variance * unbiased);
         }
         if (bound[7])
             bound[7][c] = m.mean_off + FEW * fabs(m.mean);
@@ -155,7 +158,8 @@ static void batchnorm_grad(const tl__trial *trial, double *const bound[]) {
         for (int64_t r = 0; r < rows && bound[6]; r++) {
             int64_t i = r * channels + c;
             double dz = trial->data[5] && !(value(trial, 5, i) > 0) ? 0 : magnitude(trial, 1, i);
-            double xhat = fabs(value(trial, 0, i) - mean) * invstd, off = FEW * (magnitude(trial, 0, i) + fabs(mean)) * invstd;
+            double xhat = fabs(value(trial, 0, i) - mean) * invstd;
+            double off = FEW * (magnitude(trial, 0, i) + fabs(mean)) * invstd;
             double terms = FEW * dz;
             if (batch)
                 terms += (shift_off + FEW * shift + xhat * scale_off + (off + FEW * xhat) * (scale + noise)) / n;
@@ -217,11 +221,14 @@ static void adam(const tl__trial *trial, double *const bound[]) {
             double v_off = FEW * (magnitude(trial, 3, i) + 2 * row[3] * size * size);
             bound[2][i] = m_off;
             bound[3][i] = v_off;
-            bound[0][i] = FEW * fabs(p) + row[0] / denominator * (m_off + fabs(m) * (FEW + root * v_off / (2 * v) / denominator));
+            double denominator_off = root * v_off / (2 * v);
+            bound[0][i] = FEW * fabs(p) +
+                          row[0] / denominator * (m_off + fabs(m) * (FEW + denominator_off / denominator));
         }
 }
 
-tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial, tl__trial_result *bound) {
+tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial,
+                          tl__trial_result *bound) {
     double *to[TL__TRIAL_OPERANDS];
     for (int i = 0; i < TL__TRIAL_OPERANDS; i++)
         to[i] = bound->data[i];

@@ -67,7 +67,8 @@ static const shape averages[] = {
 
 static const shape resizes[] = {
     TO(1, 1, 1, 1, 1, 1), TO(2, 1, 1, 17, 9, 7), TO(1, 2, 2, 3, 4, 4), TO(1, 8, 8, 21, 64, 64), TO(2, 7, 5, 16, 21, 15),
-    TO(1, 4, 4, 64, 8, 8), TO(1, 3, 5, 65, 7, 11), TO(1, 5, 3, 2, 40, 24), TO(1, 7, 7, 31, 13, 14), TO(3, 2, 3, 8, 5, 5),
+    TO(1, 4, 4, 64, 8, 8), TO(1, 3, 5, 65, 7, 11), TO(1, 5, 3, 2, 40, 24), TO(1, 7, 7, 31, 13, 14),
+    TO(3, 2, 3, 8, 5, 5),
     TO(1, 6, 6, 33, 6, 6), TO(1, 9, 1, 7, 17, 1), TO(1, 1, 9, 5, 3, 20), TO(2, 3, 3, 128, 6, 9), TO(1, 4, 6, 129, 5, 7),
     TO(1, 16, 16, 4, 33, 31), TO(5, 2, 2, 10, 3, 3), TO(1, 10, 12, 3, 80, 96), TO(1, 5, 5, 255, 10, 10),
     TO(1, 8, 8, 12, 4, 4), TO(1, 11, 7, 9, 5, 3), TO(2, 3, 4, 63, 12, 16),
@@ -75,7 +76,8 @@ static const shape resizes[] = {
 
 /* Inputs: the letter of a shape, that of their contents, '*' where they may be constants (parameters and tables).
  * Shapes: X [n,h,w,c], Y [n,oh,ow,o] of a convolution, W its weights, P the same of a pooling [n,ph,pw,c], A [n,k,c],
- * J [n,h,w,c/2+1], K [n,h,w,2c+1], C [c], O [o], T [c,256], L [n,h,w], 4 [4], F [n*h*w*c], S [segments+1], R [segments,8].
+ * J [n,h,w,c/2+1], K [n,h,w,2c+1], C [c], O [o], T [c,256], L [n,h,w], 4 [4], F [n*h*w*c], S [segments+1],
+ * R [segments,8].
  * Contents: r real, i integers where the trial is one of integers, o real around some offset, f with a few NaN and
  * infinities, m integers -1 to 1, p positive, g logits, b bytes, x indices of a pooling, t targets, w class weights,
  * l a loss, n a counter, s segments, a Adam's table, u mean of x and v invstd or variance of x. */

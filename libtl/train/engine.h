@@ -12,7 +12,7 @@ typedef struct tl__engine {
     tl__arena *arena, *cpu_arena;
     tl_dtype storage;        /* of the frozen part's values */
     tl__store *store;        /* NULL while nothing trains: every parameter is a constant then */
-    uint64_t allowed;        /* bytes that all of this may take on the device; 0: nobody knows, or it need not be known */
+    uint64_t allowed;        /* bytes that all of this may take on the device; 0: nobody knows, or nobody asks */
     bool measure;            /* plans only find out whether they fit */
     bool too_large;          /* the last plan could not be made because it does not fit */
 } tl__engine;

@@ -7,7 +7,8 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
     tl__plan *plan;
     draw.batch = count;
     TL__TRY(tl__model_draw(runner->engine->model, &draw, &graph, &drawn));
-    static const char *const whats[] = {[TL__PART_WHOLE] = "inference", [TL__PART_FEATURES] = "features", [TL__PART_REST] = "inference from features"};
+    static const char *const whats[] = {[TL__PART_WHOLE] = "inference", [TL__PART_FEATURES] = "features",
+                                        [TL__PART_REST] = "inference from features"};
     int input = drawn.input, output = drawn.logits;
     if (runner->part == TL__PART_FEATURES)
         output = runner->cut;

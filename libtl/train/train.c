@@ -164,8 +164,10 @@ static tl_status begin_stage(run *r, size_t index) {
     report.cache = reason;
     if (r->val) {
         bool from_features = report.features_cached;
-        tl__draw_options draw = tl__trainer_draw(trainer, from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch));
-        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut, &r->val_runner));
+        int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
+        tl__draw_options draw = tl__trainer_draw(trainer, at_once);
+        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut,
+                                  &r->val_runner));
         TL__TRY(note_plan(r, r->val_runner->plans[0].plan));
     }
     report.plan = r->plans;
@@ -395,7 +397,8 @@ static tl_status rehearse(run *r, bool *changed, tl_device *device, const tl_tra
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         if (r->largest && *r->largest == 0)
-            return tl__fail(r->context, TL_ERROR_MEMORY, "stage %s: not even one image at a time fits %s", r->trainer->stages[stage].name, tl_device_name(device));
+            return tl__fail(r->context, TL_ERROR_MEMORY, "stage %s: not even one image at a time fits %s",
+                            r->trainer->stages[stage].name, tl_device_name(device));
     }
     return TL_OK;
 }
@@ -409,7 +412,8 @@ static tl_status rehearsal(run *r, tl_device *device, const tl_train_options *op
     return status;
 }
 
-tl_status tl_train_dry_run(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val, const tl_train_options *options) {
+tl_status tl_train_dry_run(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val,
+                           const tl_train_options *options) {
     run r = {.context = model->context, .model = model, .train = train_set, .val = val};
     return rehearsal(&r, device, options);
 }

@@ -280,7 +280,7 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
     struct tl__step_plan *p;
     float loss[4];
     if (!trainer->engine->store || !trainer->table)
-        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one that should have failed to");
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one failed to");
     TL__TRY(check_labels(trainer, labels, count));
     TL__TRY(plan_for(trainer, count, &p));
     fill_table(trainer);

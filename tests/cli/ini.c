@@ -253,7 +253,8 @@ static void values(void **state)
     (void)state;
     refuse("[data]\nbatch = 0\n", "2: [data] batch = 0: must be 1 to 4096, or auto");
     refuse("[data]\nbatch = 8.5\n", "2: [data] batch = 8.5: must be 1 to 4096, or auto");
-    refuse("[data]\nbatch = 99999999999999999999\n", "2: [data] batch = 99999999999999999999: must be 1 to 4096, or auto");
+    refuse("[data]\nbatch = 99999999999999999999\n",
+           "2: [data] batch = 99999999999999999999: must be 1 to 4096, or auto");
     refuse("[data]\nval = 1.5\n", "2: [data] val = 1.5: a fraction lies between 0 and 1 (a folder of that name: ./1.5)");
     refuse("[data]\nshuffle = maybe\n", "2: [data] shuffle = maybe: must be yes or no");
     refuse("[data]\nalpha = pink\n", "2: [data] alpha = pink: must be drop, white or black");

@@ -80,7 +80,8 @@ static tl_status train(bench *b, char *report, size_t size) {
 static void warnings(void **state) {
     (void)state;
     static const char *const lacking[] = {"1 cross_entropy (loss): cross_entropy: it has no arithmetic",
-                                          "1 cross_entropy_grad (loss): ", "1 conv2d_grad_weight (fc): ", "1 adam (adam): "};
+                                          "1 cross_entropy_grad (loss): ", "1 conv2d_grad_weight (fc): ",
+                                          "1 adam (adam): "};
     bench b = begin(TL_FALLBACK_WARN);
     assert_int_equal(predict(&b), TL_OK);
     assert_not_logged(b.w, "warning");
@@ -126,14 +127,15 @@ static void forbidden(void **state) {
     bench b = begin(TL_FALLBACK_ERROR);
     assert_int_equal(predict(&b), TL_OK);
     assert_int_equal(train(&b, NULL, 0), TL_UNSUPPORTED);
-    assert_string_equal(tl_context_message(b.w->context), "loss (cross_entropy): fake:0 does not do it, and the CPU may not "
-                                                          "instead: cross_entropy: it has no arithmetic for this operation");
+    assert_string_equal(tl_context_message(b.w->context),
+                        "loss (cross_entropy): fake:0 does not do it, and the CPU may not instead: cross_entropy: it has no "
+                        "arithmetic for this operation");
     assert_not_logged(b.w, "cpu opened");
     end(&b);
     environment_set("TL_FAKE_REFUSE_FUSED", "1");
     b = begin(TL_FALLBACK_ERROR);
     assert_int_equal(predict(&b), TL_UNSUPPORTED); /* a bias is not split off */
-    assert_message(b.w, "conv1 (conv2d): fake:0 does not do it, and the CPU may not instead: conv2d: fused forms are refused");
+    assert_message(b.w, "conv1 (conv2d): fake:0 does not do it, and the CPU may not instead: conv2d: fused forms");
     end(&b);
 }
 

@@ -1,5 +1,5 @@
-/* memory.c: what does not fit a device: it is said which batch would, the largest one is found, and inference takes fewer
- * images at once. */
+/* memory.c: what does not fit a device: it is said which batch would, the largest one is found, and inference takes
+ * fewer images at once. */
 #include "tests/plugin/harness.h"
 
 #include <math.h>
@@ -209,7 +209,8 @@ static void enough_memory(void **state) {
         assert_int_equal(tl_train_largest_batch(j.model, j.device, j.train, NULL, &j.options, 7, &batch), TL_OK);
         assert_int_equal(batch, 7);
         batch = -1;
-        assert_int_equal(tl_train_largest_batch(j.model, j.device, j.train, NULL, &j.options, 0, &batch), TL_ERROR_ARGUMENT);
+        assert_int_equal(tl_train_largest_batch(j.model, j.device, j.train, NULL, &j.options, 0, &batch),
+                         TL_ERROR_ARGUMENT);
         assert_int_equal(batch, -1);
         end(&j);
     }
@@ -300,7 +301,8 @@ static void predictions(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        CASE(the_largest_batch), CASE(a_stage_without_room), CASE(enough_memory), CASE(small_buffers), CASE(dry_run), CASE(predictions),
+        CASE(the_largest_batch), CASE(a_stage_without_room), CASE(enough_memory), CASE(small_buffers), CASE(dry_run),
+        CASE(predictions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
