@@ -27,8 +27,8 @@ static void print_line(const tl_selftest_line *line)
     char worst[16] = "-";
     if (line->refused < line->cases)
         snprintf(worst, sizeof(worst), isinf(line->worst) ? "inf" : line->worst < 1000 ? "%.3f" : "%.0e", line->worst);
-    cli_print("%-20s %6d %6d %7s  %-10s %s\n", line->operation, line->shapes, line->cases, worst, verdicts[line->verdict],
-              line->implementations);
+    cli_print("%-20s %6d %6d %7s  %-10s %s\n", line->operation, line->shapes, line->cases, worst,
+              verdicts[line->verdict], line->implementations);
     if (line->verdict == TL_SELFTEST_WRONG)
         cli_print("    %d of %d: %s\n", line->wrong, line->cases, line->detail);
     else if (line->verdict == TL_SELFTEST_REFUSED)
@@ -84,7 +84,8 @@ static int test(testing *t, tl_context *context, tl_device *device)
         json_object_set_new(object, "ok", json_boolean(t->wrong == 0));
         cli_json_print(object);
     } else if (judged) {
-        cli_print("%d operations in %d cases: %d wrong, %d on the CPU; worst is the largest error, with what it may be as its unit\n",
+        cli_print("%d operations in %d cases: %d wrong, %d on the CPU; "
+                  "worst is the largest error, with what it may be as its unit\n",
                   t->operations, t->cases, t->wrong, t->refused);
     }
     return status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
@@ -110,7 +111,7 @@ static int run(int argc, char **argv)
     if (!context)
         return CLI_FAILED;
     cli_catch_signals();
-    code = cli_device_open(context, argv[optind], threads, NULL, &device);
+    code = cli_device_open(context, &(cli_device_request){.name = argv[optind], .threads = threads}, &device);
     t.lines = json ? json_array() : NULL;
     if (code == CLI_DONE)
         code = test(&t, context, device);
@@ -124,8 +125,9 @@ const cli_verb cli_selftest = {
     .name = "selftest",
     .usage = "[OPTION]... DEVICE",
     .summary = "Compares every operation on a device with the CPU backend.",
-    .details = "A line for each operation. worst: the largest error, with what rounding may cause as its unit; above 1 it is\n"
-               "WRONG. What the device does not do is on the CPU, in training as here. Exit code 1: something is wrong.\n",
+    .details = "A line for each operation. worst: the largest error, with what rounding may cause as its unit; above 1\n"
+               "it is WRONG. What the device does not do is on the CPU, in training as here. Exit code 1: something is\n"
+               "wrong.\n",
     .options = options,
     .run = run,
 };

@@ -10,7 +10,9 @@
 #define MAX_ALIGNMENT 4096
 
 static const char *kind_name(int32_t kind) {
-    return kind == TL_DEVICE_CPU ? "cpu" : kind == TL_DEVICE_GPU ? "gpu" : kind == TL_DEVICE_REMARK ? "remark" : "other";
+    static const char *const names[] = {
+        [TL_DEVICE_CPU] = "cpu", [TL_DEVICE_GPU] = "gpu", [TL_DEVICE_OTHER] = "other", [TL_DEVICE_REMARK] = "remark"};
+    return names[kind];
 }
 
 tl_status tl_device_list(tl_context *context, bool (*each)(void *user, const tl_device_info *info), void *user) {
@@ -112,6 +114,11 @@ static tl_status set_options(tl_device *device, const tl_device_options *options
     if (options->threads < 0 || options->threads > MAX_THREADS)
         return tl__fail(device->context, TL_ERROR_ARGUMENT, "%s: threads = %d is not from 0 to %d", device->name,
                         options->threads, MAX_THREADS);
+    if (options->fallback != TL_FALLBACK_WARN && options->fallback != TL_FALLBACK_ERROR &&
+        options->fallback != TL_FALLBACK_ALLOW)
+        return tl__fail(device->context, TL_ERROR_ARGUMENT, "%s: fallback = %d is unknown", device->name,
+                        (int)options->fallback);
+    device->fallback = options->fallback;
     if (options->threads > 0)
         snprintf(device->host.threads, sizeof device->host.threads, "%d", options->threads);
     if (options->isa) {
@@ -175,8 +182,8 @@ static tl_status no_device(tl_context *context, const char *name) {
     TL__TRY(tl__probe(context, NULL, &found, &count));
     for (size_t i = 0; i < count && used < sizeof names; i++) {
         bool remark = found[i].info.kind == TL_DEVICE_REMARK;
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s%s%s", !i ? "" : remark ? "; " : ", ", found[i].name,
-                                 remark ? ": " : "", remark ? found[i].info.note : "");
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s%s%s", !i ? "" : remark ? "; " : ", ",
+                                 found[i].name, remark ? ": " : "", remark ? found[i].info.note : "");
     }
     tl__free(context, found);
     return tl__fail(context, TL_ERROR_NOT_FOUND, "no device \"%.100s\"; there is: %s", name,
@@ -206,7 +213,8 @@ static tl_status open_named(tl_context *context, const char *name, const tl_devi
     size_t count = 0, chosen = 0;
     TL__TRY(tl__probe(context, backend, &found, &count));
     if (index >= 0)
-        while (chosen < count && (found[chosen].index != (uint32_t)index || found[chosen].info.kind == TL_DEVICE_REMARK))
+        while (chosen < count &&
+               (found[chosen].index != (uint32_t)index || found[chosen].info.kind == TL_DEVICE_REMARK))
             chosen++;
     tl_status status = chosen < count ? open_found(context, &found[chosen], options, out) : no_device(context, name);
     tl__free(context, found);
@@ -252,6 +260,10 @@ tl_status tl_device_open(tl_context *context, const char *name, const tl_device_
     return open_named(context, name, &full, out);
 }
 
+bool tl__device_is_own_cpu(const tl_device *device) {
+    return strcmp(device->name, "cpu") == 0; /* no other device can have this name */
+}
+
 tl_status tl__device_open_cpu(tl_context *context, const tl_device_options *options, tl_device **out) {
     return tl_device_open(context, "cpu", options, out);
 }
@@ -261,6 +273,9 @@ void tl_device_close(tl_device *device) {
         return;
     if (device->handle && device->ops.close)
         device->ops.close(device->handle);
+    for (size_t i = 0; i < device->warned_count; i++)
+        tl__free(device->context, device->warned[i]);
+    tl__free(device->context, device->warned);
     tl__free(device->context, device->isa);
     tl__free(device->context, device);
 }

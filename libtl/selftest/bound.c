@@ -1,5 +1,5 @@
-/* How far apart the results of two devices may be. Each side's rounding errors count, so everything is doubled: ROOT
- * for a sum of n terms, FEW for a handful of roundings, of divisions, roots and exponentials in a few ulp among them. */
+/* How far apart the results of two devices may be. Each side's rounding errors count, so everything is doubled: ROOT for
+ * a sum of n terms, FEW for a handful of roundings, of divisions, roots and exponentials in a few ulp among them. */
 #include "selftest/trial.h"
 
 #include <math.h>
@@ -29,8 +29,21 @@ static double terms_of(const tl__trial *trial) {
     case TL_OP_MAXPOOL2D_GRAD: return (double)op->kernel[0] * op->kernel[1];
     case TL_OP_AVGPOOL2D:
     case TL_OP_AVGPOOL2D_GRAD: return (double)((a[1] / op->extent[0] + 2) * (a[2] / op->extent[1] + 2));
+    case TL_OP_UPSAMPLE2D: return 4;
+    case TL_OP_UPSAMPLE2D_GRAD:
+        return (double)((2 * a[1] / op->extent[0] + 3) * (2 * a[2] / op->extent[1] + 3));
     default: return 1;
     }
+}
+
+/* A weight of an upsampling is the difference of a place in the smaller map and a whole number, off by a few u of that
+ * place however small it is itself. No value here is larger than 1. */
+static double weights_off(const tl__trial *trial) {
+    const tl_op_desc *op = &trial->op;
+    const int64_t *x = trial->desc[0].shape;
+    if (op->op == TL_OP_UPSAMPLE2D)
+        return FEW * (double)(x[1] + x[2]) * 4;
+    return op->op == TL_OP_UPSAMPLE2D_GRAD ? FEW * (double)(op->extent[0] + op->extent[1]) * terms_of(trial) : 0;
 }
 
 /* Masks choose and are not summed: they stay as they are. */
@@ -38,7 +51,8 @@ static bool is_mask(const tl__trial *trial, int i) {
     return trial->op.op == TL_OP_CONV2D_GRAD_INPUT && i == 3;
 }
 
-static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial, tl__trial_result *bound) {
+static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial,
+                        tl__trial_result *bound) {
     tl__trial absolute = *trial;
     tl__trial_result sums;
     tl_status status = tl__trial_result_create(trial, &sums);
@@ -63,7 +77,8 @@ static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl_
         status = tl__trial_run(reference, queue, &absolute, &sums);
     for (int i = trial->rule->input_count; i < tl__trial_operands(trial) && status == TL_OK; i++)
         for (int64_t k = 0; bound->data[i] && k < tl__desc_count(&trial->desc[i]); k++)
-            ((double *)bound->data[i])[k] = ROOT(terms_of(trial)) * ((const float *)sums.data[i])[k];
+            ((double *)bound->data[i])[k] =
+                ROOT(terms_of(trial)) * ((const float *)sums.data[i])[k] + weights_off(trial);
     tl__trial_free(&absolute);
     tl__trial_result_free(trial, &sums);
     return status;
@@ -111,7 +126,8 @@ static void batchnorm(const tl__trial *trial, double *const bound[]) {
         if (batch) {
             double unbiased = (double)rows / (double)(rows - 1);
             bound[3][c] = momentum * m.mean_off + FEW * (magnitude(trial, 3, c) + momentum * fabs(m.mean));
-            bound[4][c] = momentum * unbiased * m.variance_off + FEW * (magnitude(trial, 4, c) + momentum * m.variance * unbiased);
+            bound[4][c] = momentum * unbiased * m.variance_off +
+                          FEW * (magnitude(trial, 4, c) + momentum * m.variance * unbiased);
         }
         if (bound[7])
             bound[7][c] = m.mean_off + FEW * fabs(m.mean);
@@ -142,7 +158,8 @@ static void batchnorm_grad(const tl__trial *trial, double *const bound[]) {
         for (int64_t r = 0; r < rows && bound[6]; r++) {
             int64_t i = r * channels + c;
             double dz = trial->data[5] && !(value(trial, 5, i) > 0) ? 0 : magnitude(trial, 1, i);
-            double xhat = fabs(value(trial, 0, i) - mean) * invstd, off = FEW * (magnitude(trial, 0, i) + fabs(mean)) * invstd;
+            double xhat = fabs(value(trial, 0, i) - mean) * invstd;
+            double off = FEW * (magnitude(trial, 0, i) + fabs(mean)) * invstd;
             double terms = FEW * dz;
             if (batch)
                 terms += (shift_off + FEW * shift + xhat * scale_off + (off + FEW * xhat) * (scale + noise)) / n;
@@ -204,11 +221,14 @@ static void adam(const tl__trial *trial, double *const bound[]) {
             double v_off = FEW * (magnitude(trial, 3, i) + 2 * row[3] * size * size);
             bound[2][i] = m_off;
             bound[3][i] = v_off;
-            bound[0][i] = FEW * fabs(p) + row[0] / denominator * (m_off + fabs(m) * (FEW + root * v_off / (2 * v) / denominator));
+            double denominator_off = root * v_off / (2 * v);
+            bound[0][i] = FEW * fabs(p) +
+                          row[0] / denominator * (m_off + fabs(m) * (FEW + denominator_off / denominator));
         }
 }
 
-tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial, tl__trial_result *bound) {
+tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const tl__trial *trial,
+                          tl__trial_result *bound) {
     double *to[TL__TRIAL_OPERANDS];
     for (int i = 0; i < TL__TRIAL_OPERANDS; i++)
         to[i] = bound->data[i];
@@ -220,6 +240,8 @@ tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const t
         return trial->integers ? TL_OK : linear(reference, queue, trial, bound);
     case TL_OP_AVGPOOL2D:
     case TL_OP_AVGPOOL2D_GRAD:
+    case TL_OP_UPSAMPLE2D:
+    case TL_OP_UPSAMPLE2D_GRAD:
     case TL_OP_DROPOUT: return linear(reference, queue, trial, bound);
     case TL_OP_BATCHNORM: batchnorm(trial, to); break;
     case TL_OP_BATCHNORM_GRAD: batchnorm_grad(trial, to); break;

@@ -42,7 +42,8 @@ static void fill_indices(const tl__trial *trial, uint8_t *index, tl__random *ran
         int tap[2];
         for (int axis = 0; axis < 2; axis++) {
             int first = (int)at[axis] * op->stride[axis] - op->pad[axis], last = op->extent[axis] - 1 - first;
-            tap[axis] = between(random, first < 0 ? -first : 0, last < op->kernel[axis] - 1 ? last : op->kernel[axis] - 1);
+            last = last < op->kernel[axis] - 1 ? last : op->kernel[axis] - 1;
+            tap[axis] = between(random, first < 0 ? -first : 0, last);
         }
         index[i] = (uint8_t)(tap[0] * op->kernel[1] + tap[1]);
     }

@@ -46,13 +46,15 @@ static double compare(const tl__trial *trial, const tl__trial_result *got, const
     double worst = 0;
     for (int i = 0; i < tl__trial_operands(trial); i++)
         for (int64_t k = 0; got->data[i] && k < tl__desc_count(&trial->desc[i]); k++) {
-            double is = element(&trial->desc[i], got->data[i], k), should = element(&trial->desc[i], wanted->data[i], k);
+            double is = element(&trial->desc[i], got->data[i], k);
+            double should = element(&trial->desc[i], wanted->data[i], k);
             double most = ((const double *)bound->data[i])[k], r = ratio(is, should, most);
             if (!(r > worst))
                 continue;
             worst = r;
-            snprintf(where, size, "%s[%lld] is %.9g, on the CPU %.9g, which may be %.3g apart", tl__trial_name(trial, i),
-                     (long long)k, isnan(is) ? fabs(is) : is, isnan(should) ? fabs(should) : should, most);
+            snprintf(where, size, "%s[%lld] is %.9g, on the CPU %.9g, which may be %.3g apart",
+                     tl__trial_name(trial, i), (long long)k, isnan(is) ? fabs(is) : is,
+                     isnan(should) ? fabs(should) : should, most);
         }
     return worst;
 }
@@ -83,7 +85,8 @@ static bool ends_all(tl_status status) {
     return status == TL_ERROR_MEMORY || status == TL_CANCELLED;
 }
 
-static tl_status judge(session *s, tally *t, const tl__trial *trial, tl__trial_result *got, tl__trial_result *wanted, tl__trial_result *bound) {
+static tl_status judge(session *s, tally *t, const tl__trial *trial, tl__trial_result *got, tl__trial_result *wanted,
+                       tl__trial_result *bound) {
     char where[256] = "";
     tl_status status = tl__trial_run(s->device, s->queue, trial, got);
     if (ends_all(status))

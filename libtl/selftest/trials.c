@@ -54,20 +54,30 @@ static const shape pools[] = {
     {1, 12, 5, 11, 0, {4, 1}, {2, 2}, {2, 0}, {0, 0}, 0},
 };
 
-#define MEAN(n, h, w, c, eh, ew) {n, h, w, c, 0, {eh, ew}, {0, 0}, {0, 0}, {0, 0}, 0}
+#define TO(n, h, w, c, eh, ew) {n, h, w, c, 0, {eh, ew}, {0, 0}, {0, 0}, {0, 0}, 0}
 
 static const shape averages[] = {
-    MEAN(1, 1, 1, 1, 1, 1), MEAN(2, 7, 7, 64, 1, 1), MEAN(1, 7, 7, 65, 1, 1), MEAN(3, 5, 3, 17, 1, 1),
-    MEAN(1, 2, 2, 512, 1, 1), MEAN(5, 4, 4, 129, 1, 1), MEAN(1, 14, 14, 16, 7, 7), MEAN(1, 7, 7, 31, 7, 7),
-    MEAN(2, 3, 3, 8, 7, 7), MEAN(1, 1, 1, 33, 7, 7), MEAN(1, 10, 9, 5, 7, 7), MEAN(2, 6, 6, 3, 4, 4),
-    MEAN(1, 13, 11, 7, 5, 3), MEAN(1, 5, 9, 63, 2, 4), MEAN(1, 8, 8, 24, 3, 3), MEAN(2, 9, 5, 2, 6, 6),
-    MEAN(1, 17, 1, 12, 3, 1), MEAN(1, 1, 19, 15, 1, 4), MEAN(4, 3, 5, 127, 2, 2), MEAN(1, 28, 28, 4, 7, 7),
-    MEAN(1, 23, 21, 1, 1, 1), MEAN(1, 4, 6, 257, 3, 5),
+    TO(1, 1, 1, 1, 1, 1), TO(2, 7, 7, 64, 1, 1), TO(1, 7, 7, 65, 1, 1), TO(3, 5, 3, 17, 1, 1),
+    TO(1, 2, 2, 512, 1, 1), TO(5, 4, 4, 129, 1, 1), TO(1, 14, 14, 16, 7, 7), TO(1, 7, 7, 31, 7, 7),
+    TO(2, 3, 3, 8, 7, 7), TO(1, 1, 1, 33, 7, 7), TO(1, 10, 9, 5, 7, 7), TO(2, 6, 6, 3, 4, 4),
+    TO(1, 13, 11, 7, 5, 3), TO(1, 5, 9, 63, 2, 4), TO(1, 8, 8, 24, 3, 3), TO(2, 9, 5, 2, 6, 6),
+    TO(1, 17, 1, 12, 3, 1), TO(1, 1, 19, 15, 1, 4), TO(4, 3, 5, 127, 2, 2), TO(1, 28, 28, 4, 7, 7),
+    TO(1, 23, 21, 1, 1, 1), TO(1, 4, 6, 257, 3, 5),
+};
+
+static const shape resizes[] = {
+    TO(1, 1, 1, 1, 1, 1), TO(2, 1, 1, 17, 9, 7), TO(1, 2, 2, 3, 4, 4), TO(1, 8, 8, 21, 64, 64), TO(2, 7, 5, 16, 21, 15),
+    TO(1, 4, 4, 64, 8, 8), TO(1, 3, 5, 65, 7, 11), TO(1, 5, 3, 2, 40, 24), TO(1, 7, 7, 31, 13, 14),
+    TO(3, 2, 3, 8, 5, 5),
+    TO(1, 6, 6, 33, 6, 6), TO(1, 9, 1, 7, 17, 1), TO(1, 1, 9, 5, 3, 20), TO(2, 3, 3, 128, 6, 9), TO(1, 4, 6, 129, 5, 7),
+    TO(1, 16, 16, 4, 33, 31), TO(5, 2, 2, 10, 3, 3), TO(1, 10, 12, 3, 80, 96), TO(1, 5, 5, 255, 10, 10),
+    TO(1, 8, 8, 12, 4, 4), TO(1, 11, 7, 9, 5, 3), TO(2, 3, 4, 63, 12, 16),
 };
 
 /* Inputs: the letter of a shape, that of their contents, '*' where they may be constants (parameters and tables).
  * Shapes: X [n,h,w,c], Y [n,oh,ow,o] of a convolution, W its weights, P the same of a pooling [n,ph,pw,c], A [n,k,c],
- * C [c], O [o], T [c,256], L [n,h,w], 4 [4], F [n*h*w*c], S [segments+1], R [segments,8].
+ * J [n,h,w,c/2+1], K [n,h,w,2c+1], C [c], O [o], T [c,256], L [n,h,w], 4 [4], F [n*h*w*c], S [segments+1],
+ * R [segments,8].
  * Contents: r real, i integers where the trial is one of integers, o real around some offset, f with a few NaN and
  * infinities, m integers -1 to 1, p positive, g logits, b bytes, x indices of a pooling, t targets, w class weights,
  * l a loss, n a counter, s segments, a Adam's table, u mean of x and v invstd or variance of x. */
@@ -95,6 +105,10 @@ static const struct {
     ROW(CROSS_ENTROPY, maps, 2, "Xg Lt Cw*"),
     ROW(CROSS_ENTROPY_GRAD, maps, 2, "Xg Lt Cw* 4l"),
     ROW(ADAM, maps, 2, "Fr Fr Fr Fp Sq* Ra"),
+    ROW(CONCAT, maps, 2, "Xr Jr Kr Xr Jr Kr"),
+    ROW(SLICE, maps, 1, "Xr"),
+    ROW(UPSAMPLE2D, resizes, 1, "Xr"),
+    ROW(UPSAMPLE2D_GRAD, resizes, 1, "Ar"),
 #undef ROW
 };
 
@@ -126,6 +140,8 @@ static tl_tensor_desc desc_of(const char *letters, const shape *s, int segments)
     case 'W': return tl__desc4(dtype, s->o, s->k[0], s->k[1], s->c / s->g);
     case 'P': return tl__desc4(dtype, s->n, oh, ow, s->c);
     case 'A': return tl__desc4(dtype, s->n, s->k[0], s->k[1], s->c);
+    case 'J': return tl__desc4(dtype, s->n, s->h, s->w, s->c / 2 + 1);
+    case 'K': return tl__desc4(dtype, s->n, s->h, s->w, 2 * s->c + 1);
     case 'C': return tl__desc1(dtype, s->c);
     case 'O': return tl__desc1(dtype, s->o);
     case 'T': return tl__desc(dtype, 2, (const int64_t[]){s->c, 256});
@@ -150,13 +166,14 @@ static bool draw(dice *d) {
 static void set_attributes(tl__trial *trial, const shape *s, dice *d) {
     static const float rates[] = {0, 0.1f, 0.5f, 0.9f};
     tl_op_desc *op = &trial->op;
-    bool average = op->op == TL_OP_AVGPOOL2D || op->op == TL_OP_AVGPOOL2D_GRAD;
+    bool forward = op->op == TL_OP_AVGPOOL2D || op->op == TL_OP_UPSAMPLE2D;
+    bool resizing = forward || op->op == TL_OP_AVGPOOL2D_GRAD || op->op == TL_OP_UPSAMPLE2D_GRAD;
     for (int i = 0; i < 2; i++) {
-        op->kernel[i] = average ? 0 : s->k[i];
+        op->kernel[i] = resizing ? 0 : s->k[i];
         op->stride[i] = s->s[i];
         op->pad[i] = s->p[i];
         op->dilation[i] = s->d[i];
-        if (op->op == TL_OP_AVGPOOL2D)
+        if (forward)
             op->extent[i] = s->k[i];
         else if (op->op != TL_OP_CONV2D && op->op != TL_OP_MAXPOOL2D && s->k[0])
             op->extent[i] = i ? s->w : s->h;
@@ -168,6 +185,10 @@ static void set_attributes(tl__trial *trial, const shape *s, dice *d) {
         op->statistics = draw(d) && s->n * s->h * s->w > 1 ? TL_STATISTICS_BATCH : TL_STATISTICS_STORED;
         op->eps = 1e-5f;
         op->momentum = 0.1f;
+    }
+    if (op->op == TL_OP_SLICE) {
+        op->first = (int32_t)tl__random_below(&d->random, (uint32_t)s->c);
+        op->count = 1 + (int32_t)tl__random_below(&d->random, (uint32_t)(s->c - op->first));
     }
     if (op->op == TL_OP_DROPOUT) {
         op->p = rates[tl__random_below(&d->random, TL__COUNT(rates))];
@@ -268,6 +289,8 @@ const char *tl__trial_text(const tl__trial *trial, char *text, size_t size) {
         PRINT(", dilation %d,%d, %d groups", op->dilation[0], op->dilation[1], op->groups);
     if (op->relu)
         PRINT("; relu");
+    if (op->count)
+        PRINT("; %d channels from %d on", op->count, op->first);
     if (op->op == TL_OP_BATCHNORM || op->op == TL_OP_BATCHNORM_GRAD)
         PRINT("; %s statistics", op->statistics == TL_STATISTICS_BATCH ? "batch" : "stored");
 #undef PRINT

@@ -69,7 +69,7 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
         graph->stored_to = trainer->cut;
     }
     add_step(trainer, graph, count, &p);
-    TL__TRY(tl__engine_plan(trainer->engine, graph, &p.plan));
+    TL__TRY(tl__engine_plan(trainer->engine, graph, "training step", count, &p.plan));
     *out = p;
     return TL_OK;
 }
@@ -77,7 +77,10 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
 static tl_status plan_for(tl_trainer *trainer, int count, struct tl__step_plan **out) {
     struct tl__step_plan *p = &trainer->plans[count != trainer->options.batch], made;
     if (p->count != count) {
-        TL__TRY(make_plan(trainer, count, &made));
+        tl_status status = make_plan(trainer, count, &made);
+        if (status != TL_OK && trainer->engine->too_large)
+            tl__trainer_say_what_fits(trainer, count);
+        TL__TRY(status);
         tl__plan_destroy(p->plan);
         *p = made;
     }
@@ -85,10 +88,22 @@ static tl_status plan_for(tl_trainer *trainer, int count, struct tl__step_plan *
     return TL_OK;
 }
 
-tl_status tl__trainer_prepare(tl_trainer *trainer, int count, const char **report) {
+tl_status tl__trainer_fits(tl_trainer *trainer, int count, bool *fits) {
+    struct tl__step_plan p = {0};
+    bool before = trainer->engine->measure;
+    trainer->engine->measure = true;
+    tl_status status = make_plan(trainer, count, &p);
+    trainer->engine->measure = before;
+    tl__plan_destroy(p.plan);
+    *fits = status == TL_OK;
+    /* too few for statistics of the batch is as bad as too many for the memory */
+    return trainer->engine->too_large || status == TL_ERROR_DATA ? TL_OK : status;
+}
+
+tl_status tl__trainer_prepare(tl_trainer *trainer, int count, tl__plan **plan) {
     struct tl__step_plan *p;
     TL__TRY(plan_for(trainer, count, &p));
-    *report = tl__plan_report(p->plan);
+    *plan = p->plan;
     return TL_OK;
 }
 
@@ -130,6 +145,7 @@ tl_status tl_trainer_stage(tl_trainer *trainer, size_t index) {
     trainer->features = false;
     tl__store_destroy(engine->store);
     engine->store = NULL;
+    TL__TRY(tl__arena_empty(engine->arena)); /* what trains now may need the room */
     tl__free(trainer->context, trainer->table);
     trainer->table = NULL;
     TL__TRY(tl__stage_mark(trainer->model, &trainer->stages[index], trainer->options.bn));
@@ -277,6 +293,8 @@ static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int co
 tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score) {
     struct tl__step_plan *p;
     float loss[4], second[4] = {0, 1};
+    if (!trainer->engine->store || !trainer->table)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one failed to");
     TL__TRY(check_labels(trainer, labels, count));
     TL__TRY(plan_for(trainer, count, &p));
     fill_table(trainer);
@@ -315,7 +333,7 @@ tl_status tl_trainer_logits(tl_trainer *trainer, float *logits) {
 
 tl_status tl_trainer_gradient(tl_trainer *trainer, const char *name, float *out) {
     const tl__parameter *p = tl__model_find(trainer->model, name);
-    if (!p || !p->trains)
+    if (!p || !p->trains || !trainer->engine->store)
         return tl__fail(trainer->context, TL_ERROR_NOT_FOUND, "%s: no such parameter trains", name);
     float *ours = tl__alloc(trainer->context, tl__desc_bytes(&p->desc));
     if (!ours)
@@ -328,5 +346,6 @@ tl_status tl_trainer_gradient(tl_trainer *trainer, const char *name, float *out)
 }
 
 tl_status tl_trainer_sync(tl_trainer *trainer) {
-    return tl__store_sync(trainer->engine->store, false);
+    /* Between two stages, or where one could not begin, the model has it all. */
+    return trainer->engine->store ? tl__store_sync(trainer->engine->store, false) : TL_OK;
 }

@@ -3,14 +3,15 @@
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 mkdir backends && cp "$TL_TEST_BUILD/tests/plugin/.libs/fake.so" backends || exit 99
 operations="normalize conv2d conv2d_grad_input conv2d_grad_weight batchnorm batchnorm_grad relu relu_grad add maxpool2d
-    maxpool2d_grad avgpool2d avgpool2d_grad dropout cross_entropy cross_entropy_grad adam"
+    maxpool2d_grad avgpool2d avgpool2d_grad dropout cross_entropy cross_entropy_grad adam concat slice
+    upsample2d upsample2d_grad"
 
 run 0 "the CPU" selftest cpu
 prints_like '^cpu: .*, against the CPU backend$'
 for operation in $operations; do
     prints_like "^$operation +[2-9][0-9] +[0-9]+ +0\.[0-9]{3}  ok +[a-z]"
 done
-prints_like '^17 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
+prints_like '^21 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
 check_not "no word on stderr" test -s err
 
 TL_BACKEND_PATH=$work/backends
@@ -20,7 +21,7 @@ prints_like '^conv2d +[0-9]+ +[0-9]+ +0\.[0-9]{3}  ok +slow$'
 prints_like '^adam +[0-9]+ +[0-9]+ +-  on the CPU'
 prints_like '^    fake:0: adam: it has no arithmetic for this operation \('
 prints_like '^    [0-9]+ of [0-9]+ on the CPU: fake:0: batchnorm: it has no arithmetic for the statistics of the batch \('
-prints_like ': 0 wrong, 10 on the CPU; '
+prints_like ': 0 wrong, 14 on the CPU; '
 
 TL_FAKE_WRONG=conv2d:slightly
 export TL_FAKE_WRONG
@@ -35,7 +36,7 @@ prints_like '"result": "wrong"'
 prints_like '"result": "cpu"'
 prints_like '"ok": false'
 if command -v python3 >/dev/null; then
-    check "it is JSON" python3 -c "import json; r = json.load(open('out')); assert len(r['operations']) == 17"
+    check "it is JSON" python3 -c "import json; r = json.load(open('out')); assert len(r['operations']) == 21"
 else
     skip "no python3"
 fi

@@ -15,8 +15,8 @@
  *   refuse_fused=1   no relu, residual, bias inside another operation
  *   fail=CALL:N      the Nth CALL fails: buffer, queue, prepare, bind, enqueue, write, read, zero, finish, memory (an
  *                    allocation from the host), or any of them; CALL:N:silent says nothing of why
- *   wrong=OP:HOW     its results are wrong: a value is off by 0.01 or, `slightly`, by 1e-5 of itself, `nothing` is written,
- *                    a byte `beyond` the output is, or it is `unsteady`, other at every second run
+ *   wrong=OP:HOW     its results are wrong: a `value` is off by 0.01 or, `slightly`, by 1e-5 of itself, `nothing` is
+ *                    written, a byte `beyond` the output is, or it is `unsteady`, other at every second run
  *   memory=N         no more than so many bytes in buffers (0: without end)
  *   remark=TEXT      says this besides its devices
  *   kernel=nothing|noops|nobind|noenqueue|norelease|status         what prepare gives
@@ -60,6 +60,7 @@ bool fake_faulty(fake_device *device, const char *call, tl_status *status) {
     char text[64];
     snprintf(text, sizeof text, "%s %ld fails on demand", call, device->seen);
     *status = strcmp(call, "memory") == 0 ? TL_ERROR_MEMORY : TL_ERROR_DEVICE;
+    device->host->log(device->host->user, TL_LOG_DEBUG, text);
     if (!device->fail_silent)
         fake_fail(device->host, *status, text);
     return true;

@@ -10,7 +10,7 @@ libtl_test_plugin_la_SOURCES = %reldir%/harness.h %reldir%/harness.c
 libtl_test_plugin_la_CFLAGS = $(TL_TEST_CFLAGS)
 
 TL_PLUGIN_TESTS = %reldir%/abi %reldir%/registry %reldir%/device %reldir%/placement \
-	%reldir%/selftest
+	%reldir%/selftest %reldir%/fallback %reldir%/memory
 check_PROGRAMS += $(TL_PLUGIN_TESTS)
 TESTS += $(TL_PLUGIN_TESTS) %reldir%/setuid.sh %reldir%/outside.sh
 EXTRA_DIST += %reldir%/setuid.sh %reldir%/outside.sh
@@ -23,6 +23,10 @@ EXTRA_DIST += %reldir%/setuid.sh %reldir%/outside.sh
 %canon_reldir%_device_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
 %canon_reldir%_placement_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_placement_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_fallback_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_fallback_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
+%canon_reldir%_memory_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_memory_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
 %canon_reldir%_selftest_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_selftest_LDADD = libtl-test-plugin.la $(TL_TEST_LDADD)
 

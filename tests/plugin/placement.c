@@ -36,22 +36,11 @@ static int tear_down(void **state) {
 
 /* ---- two small jobs ---- */
 
-static tl_status make_model(tl_context *context, tl_model **model) {
-    static const int layers[4] = {1, 1, 1, 1};
-    tl_model_options options;
-    tl_model_options_init(&options, sizeof options);
-    options.arch = "resnet18";
-    options.classes = CLASSES;
-    options.layers = layers;
-    options.width = 0.0625;
-    return tl_model_create(context, &options, model);
-}
-
 static tl_status predict(tl_context *context, const char *name, float *logits) {
     tl_model *model = NULL;
     tl_device *device = NULL;
     tl_predictor *predictor = NULL;
-    tl_status status = make_model(context, &model);
+    tl_status status = small_model(context, CLASSES, &model);
     if (status == TL_OK)
         status = tl_device_open(context, name, NULL, &device);
     if (status == TL_OK)
@@ -95,7 +84,7 @@ static tl_status train(tl_context *context, const char *name, float *losses, flo
     options.batch = BATCH;
     options.stages = &stage;
     options.stage_count = 1;
-    tl_status status = make_model(context, &model);
+    tl_status status = small_model(context, CLASSES, &model);
     if (status == TL_OK)
         status = tl_device_open(context, name, NULL, &device);
     if (status == TL_OK)
@@ -226,6 +215,7 @@ static tl_status train_job(tl_context *context) {
 
 /* The Nth call fails, for every N until there are not that many. */
 static void every_failure(job run, const char *call, tl_status expected) {
+    int tolerated = 0;
     for (int n = 1;; n++) {
         char fault[32];
         snprintf(fault, sizeof fault, "%s:%d", call, n);
@@ -240,13 +230,19 @@ static void every_failure(job run, const char *call, tl_status expected) {
             assert_message(w, "fake:0");
             assert_message(w, "fails on demand");
         }
+        bool reached = strstr(w->log, "fails on demand") != NULL;
         unwatch(w);
-        if (status == TL_OK) {
+        if (!reached) {
+            assert_int_equal(status, TL_OK);
             assert_true(n > 5);
             break;
         }
+        tolerated += status == TL_OK;
         assert_true(n < 5000);
     }
+    /* where the device has no memory for the arena (the fake allocates twice), fewer images go at once; and nobody
+     * hears of the wait before the end */
+    assert_true(tolerated <= 3);
     unsetenv("TL_FAKE_FAIL");
 }
 

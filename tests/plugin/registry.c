@@ -265,8 +265,9 @@ static bool choose(void *user, const tl_device_info *info) {
     choices *c = user;
     size_t used = strlen(c->text);
     assert_true(!info->automatic || !*info->why_not);
-    snprintf(c->text + used, sizeof c->text - used, "%s%s%s (%s)", used ? " " : "", info->name,
-             info->automatic ? "!" : strcmp(info->kind, "remark") == 0 ? "?" : "", *info->why_not ? info->why_not : info->note);
+    const char *mark = info->automatic ? "!" : strcmp(info->kind, "remark") == 0 ? "?" : "";
+    snprintf(c->text + used, sizeof c->text - used, "%s%s%s (%s)", used ? " " : "", info->name, mark,
+             *info->why_not ? info->why_not : info->note);
     return true;
 }
 
@@ -286,7 +287,8 @@ static void choices_are_explained(void **state) {
     environment_set("TL_FAKE_KIND", "gpu");
     environment_set("TL_FAKE_DEVICES", "3");
     environment_set("TL_FAKE_UNUSABLE", "0");
-    assert_choices("fake:1! () fake:2 (another one comes before it) cpu (a GPU comes first) fake:0 (it cannot be used)");
+    assert_choices("fake:1! () fake:2 (another one comes before it) cpu (a GPU comes first) "
+                   "fake:0 (it cannot be used)");
     folder_add(folder, "gpu2");
     environment_set("TL_GPU2_KIND", "gpu");
     environment_set("TL_GPU2_PRIORITY", "-1");

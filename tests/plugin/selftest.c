@@ -191,7 +191,8 @@ static void refusing_is_not_wrong(void **state) {
 
 static void every_wrong_is_found(void **state) {
     (void)state;
-    static const char *const operations[] = {"normalize", "conv2d", "batchnorm", "relu", "add", "maxpool2d", "avgpool2d"};
+    static const char *const operations[] = {"normalize", "conv2d", "batchnorm", "relu", "add", "maxpool2d",
+                                             "avgpool2d"};
     static const struct {
         const char *how, *detail;
     } ways[] = {{"value", "on the CPU"},

@@ -149,7 +149,7 @@ static void test_layout_is_sound(void **state) {
     tl_trainer *trainer;
     tl_train_options options;
     tl_stage stage;
-    const char *report;
+    tl__plan *plan;
     tl_train_options_init(&options, sizeof options);
     tl_stage_init(&stage, sizeof stage);
     stage.train = "*";
@@ -158,8 +158,7 @@ static void test_layout_is_sound(void **state) {
     options.stages = &stage;
     options.stage_count = 1;
     ok(tl_trainer_create(model, device, 40, 40, &options, &trainer), context);
-    ok(tl__trainer_prepare(trainer, 3, &report), context);
-    const tl__plan *plan = trainer->plans[0].plan;
+    ok(tl__trainer_prepare(trainer, 3, &plan), context);
     int shared = 0;
     for (size_t a = 0; a < plan->slot_count; a++) {
         const tl__slot *x = &plan->slots[a];
@@ -176,7 +175,7 @@ static void test_layout_is_sound(void **state) {
         }
     }
     assert_true(shared > 10);
-    assert_non_null(strstr(report, "conv2d_grad_input"));
+    assert_non_null(strstr(tl__plan_report(plan), "conv2d_grad_input"));
     tl_trainer_destroy(trainer);
     tl_model_destroy(model);
     tl_device_close(device);

@@ -10,12 +10,20 @@ extern "C" {
 
 typedef struct tl_device tl_device;
 
+/* What becomes of an operation that a device does not do. */
+typedef enum tl_fallback {
+    TL_FALLBACK_WARN = 0,  /* the CPU does it; a warning says which and why, each reason once for the device */
+    TL_FALLBACK_ERROR = 1, /* TL_UNSUPPORTED */
+    TL_FALLBACK_ALLOW = 2, /* the CPU does it, as reports of plans say */
+} tl_fallback;
+
 /* What may be set when a device is opened. Fill with zeros, set `size`, then the fields you want. */
 typedef struct tl_device_options {
     size_t size;
     int threads;     /* of the CPU backend; 0: as many as this process may use */
     const char *isa; /* of the CPU backend: "baseline", "avx2", "avx512", "neon"; NULL: TL_CPU_ISA from the
                       * environment, then the best the machine has */
+    tl_fallback fallback; /* for every use of the device */
 } tl_device_options;
 
 /* A device as tl_device_list shows it; the strings live until the callback returns. */
