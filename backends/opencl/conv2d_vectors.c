@@ -218,20 +218,18 @@ static tl_status launch_phase(opencl_kernel *kernel, const opencl_vectors_walk *
         part_depth = PART;
         parts = (depth + PART - 1) / PART;
     }
-    const int64_t items = strips * walk->groups * walk->panels;
-    if (items > INT_MAX)
-        return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: too large for this implementation", kernel->stem);
     const int width = (int)(walk->from_size[1] + (walk->padded ? 2 * walk->shape.pad[1] : 0));
-    opencl_range range = {.global = {(size_t)items}, .local = {1}, .fixed = true};
+    opencl_range range = {.global = {(size_t)walk->panels, (size_t)walk->groups, (size_t)strips}, .local = {1},
+                          .fixed = true};
 #define OPERANDS "oooo"
-#define NUMBERS "ll" "iiii" "iiiiiiii" "iiiiiiii" "iii" "iiiiiiii"
+#define NUMBERS "ll" "iiii" "iiiiiiii" "iiiiii" "iii" "iiiiiiii"
 #define VALUES                                                                                                       \
     o->bias, o->residual, o->mask, o->to, walk->zeros_at, phase->weights,                                            \
     (int)rows, phase->count[0], phase->count[1], strips,                                                             \
     (int)walk->from_size[0], width, (int)walk->from_channels, (int)walk->from_step[0], (int)walk->from_step[1],      \
     phase->offset[0], walk->padded ? 0 : phase->offset[1], phase->tap_step[0],                                       \
     phase->tap_step[1], taps, walk->merged > 1 ? 1 : phase->taps[1] > 0 ? phase->taps[1] : 1, depth,                 \
-    (int)walk->depth, (int)walk->groups, (int)walk->panels, (int)walk->columns,                                      \
+    (int)walk->depth, (int)walk->columns,                                                                            \
     parts, part_taps, part_depth,                                                                                    \
     (int)walk->to_size[0], (int)walk->to_size[1], (int)walk->to_channels, (int)walk->to_step[0],                     \
     (int)walk->to_step[1], phase->first[0], phase->first[1], (int)kernel->op.relu

@@ -64,14 +64,13 @@ uint64_t tl__opencl_vectors_form(const opencl_vectors_walk *walk) {
 static tl_status launch_phase(opencl_kernel *kernel, const opencl_vectors_walk *walk, const opencl_vectors_phase *phase,
                               int weights, uint64_t at) {
     const opencl_vectors_shape *s = &walk->shape;
-    const int taps = phase->taps[0] * phase->taps[1];
-    /* One more panel writes the zeros. */
-    opencl_range range = {.global = {(size_t)((walk->groups * walk->panels + 1) * taps)}, .local = {1}, .fixed = true};
-    return tl__opencl_launch(kernel, "conv2d_vectors", walk->tile.options, "conv2d_pack", &range, "owlliiiiiiiiiiiiii",
-                             weights, at, walk->zeros_at, phase->weights, (int)walk->zeros, (int)walk->transposed, taps,
+    opencl_range range = {.global = {(size_t)phase->taps[0], (size_t)walk->panels, (size_t)walk->groups}, .local = {1},
+                          .fixed = true};
+    return tl__opencl_launch(kernel, "conv2d_vectors", walk->tile.options, "conv2d_pack", &range, "owlliiiiiiiiiii",
+                             weights, at, walk->zeros_at, phase->weights, (int)walk->zeros, (int)walk->transposed,
                              phase->taps[1], phase->index[0], phase->index[1], phase->index_step[0],
                              phase->index_step[1], (int)s->kernel[0], (int)s->kernel[1], (int)s->group_outputs,
-                             (int)s->group_channels, (int)walk->groups, (int)walk->panels);
+                             (int)s->group_channels);
 }
 
 tl_status tl__opencl_vectors_pack(opencl_kernel *kernel, const opencl_vectors_walk *walk, int weights,

@@ -1,7 +1,5 @@
 /* conv2d_vectors_spread.c: the three convolutions on devices like CPUs for groups of few channels, as many in as out: one
  * group at a time would leave most of a vector empty. */
-#include <limits.h>
-
 #include "backends/opencl/conv2d_vectors.h"
 
 #define STEM "conv2d_vectors_spread"
@@ -47,11 +45,11 @@ static tl_status fill(opencl_kernel *kernel, const void *source, void *to, void 
 
 static tl_status launch_pack(opencl_kernel *kernel, const opencl_vectors_walk *walk, const opencl_vectors_phase *phase,
                              int weights, uint64_t at) {
-    const int taps = phase->taps[0] * phase->taps[1];
-    opencl_range range = {.global = {(size_t)(walk->panels * taps)}, .local = {1}, .fixed = true};
-    return tl__opencl_launch(kernel, STEM, "", "conv2d_spread_pack", &range, "owliiiiiiiiiii", weights, at,
-                             phase->weights, (int)walk->transposed, taps, phase->taps[1], phase->index[0],
-                             phase->index[1], phase->index_step[0], phase->index_step[1], (int)walk->shape.kernel[0],
+    opencl_range range = {.global = {(size_t)phase->taps[1], (size_t)phase->taps[0], (size_t)walk->panels}, .local = {1},
+                          .fixed = true};
+    return tl__opencl_launch(kernel, STEM, "", "conv2d_spread_pack", &range, "owliiiiiiiii", weights, at,
+                             phase->weights, (int)walk->transposed, phase->index[0], phase->index[1],
+                             phase->index_step[0], phase->index_step[1], (int)walk->shape.kernel[0],
                              (int)walk->shape.kernel[1], (int)walk->depth, (int)walk->to_channels);
 }
 
@@ -62,17 +60,15 @@ static tl_status launch_phase(opencl_kernel *kernel, const opencl_vectors_walk *
     int64_t strips = (rows + STRIP - 1) / STRIP;
     strips = strips < enough ? enough : strips;
     strips = strips < (rows + 7) / 8 ? strips : (rows + 7) / 8;
-    if (strips * walk->panels > INT_MAX)
-        return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: too large for this implementation", kernel->stem);
-    opencl_range range = {.global = {(size_t)(strips * walk->panels)}, .local = {1}, .fixed = true};
-#define NUMBERS "oooo" "l" "iiii" "iiiiii" "iiiiiii" "iiiiiii"
+    opencl_range range = {.global = {(size_t)walk->panels, (size_t)strips}, .local = {1}, .fixed = true};
+#define NUMBERS "oooo" "l" "iii" "iiiiii" "iiiiii" "iiiiiii"
 #define VALUES                                                                                                    \
     o->bias, o->residual, o->mask, o->to, phase->weights,                                                         \
-    (int)rows, phase->count[0], phase->count[1], (int)strips,                                                     \
+    (int)rows, phase->count[0], phase->count[1],                                                                  \
     (int)walk->from_size[0], (int)walk->from_size[1], (int)walk->from_step[0], (int)walk->from_step[1],           \
     phase->offset[0], phase->offset[1],                                                                           \
     phase->tap_step[0], phase->tap_step[1], phase->taps[0] * phase->taps[1], phase->taps[1], (int)walk->depth,    \
-    (int)walk->to_channels, (int)walk->panels,                                                                    \
+    (int)walk->to_channels,                                                                                       \
     (int)walk->to_size[0], (int)walk->to_size[1], (int)walk->to_step[0], (int)walk->to_step[1],                   \
     phase->first[0], phase->first[1], (int)kernel->op.relu
     if (packed)
@@ -137,15 +133,15 @@ static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shap
     if (chunks > most)
         chunks = most < 1 ? 1 : most;
     const uint64_t sums = tl__opencl_workspace(kernel, (uint64_t)(chunks * vectors * each * lanes) * sizeof(float));
-    opencl_range range = {.global = {(size_t)(chunks * vectors)}, .local = {1}, .fixed = true};
+    opencl_range range = {.global = {(size_t)vectors, (size_t)chunks}, .local = {1}, .fixed = true};
     tl_status status = tl__opencl_launch(
-        kernel, STEM, "", "conv2d_spread_weight", &range, "oowliiiiiiiiiiiiiiiii", X, DY, sums, pixels, (int)s->out_height,
+        kernel, STEM, "", "conv2d_spread_weight", &range, "oowliiiiiiiiiiiiiii", X, DY, sums, pixels, (int)s->out_height,
         (int)s->out_width, (int)s->height, (int)s->width, (int)s->stride[0], (int)s->stride[1], (int)s->pad[0],
         (int)s->pad[1], (int)s->dilation[0], (int)s->dilation[1], (int)s->kernel[0], (int)s->kernel[1],
-        (int)s->group_channels, (int)s->channels, (int)vectors, (int)chunks, BLOCK);
+        (int)s->group_channels, (int)s->channels, BLOCK);
     if (status != TL_OK)
         return status;
-    range.global[0] = (size_t)s->channels;
+    range = (opencl_range){.global = {(size_t)s->channels}, .local = {1}, .fixed = true};
     return tl__opencl_launch(kernel, STEM, "", "conv2d_spread_scatter", &range, "woiii", sums, DW, (int)each,
                              (int)vectors, (int)chunks);
 }

@@ -1,8 +1,6 @@
 /* conv2d_vectors_weight.c: conv2d_grad_weight on devices like CPUs: a matrix product over pixels, in blocks that are
  * brought together in a work-item's own memory. Where the output is too small for many work-items, the pixels are cut
  * into chunks, of a number that depends on the shapes alone, and the chunks' results are added up in order. */
-#include <limits.h>
-
 #include "backends/opencl/conv2d_vectors.h"
 
 enum { X, DY, DW, DBIAS };
@@ -35,19 +33,18 @@ static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shap
     int64_t row_parts = (PARTS_PER_UNIT * (int64_t)kernel->device->units + all * chunks - 1) / (all * chunks);
     if (row_parts > row_tiles / LEAST_TILES)
         row_parts = row_tiles < LEAST_TILES ? 1 : row_tiles / LEAST_TILES;
-    const int64_t items = chunks * row_parts * all, count = s->out_channels * row_length;
-    if (items > INT_MAX)
-        return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: too large for this implementation", kernel->stem);
+    const int64_t count = s->out_channels * row_length;
     const int unit_taps = s->groups == 1 && s->dilation[1] == 1 ? (int)s->kernel[1] : 1;
-    opencl_range range = {.global = {(size_t)items}, .local = {1}, .fixed = true};
+    opencl_range range = {.global = {(size_t)panels, (size_t)s->groups, (size_t)(chunks * row_parts)}, .local = {1},
+                          .fixed = true};
     const uint64_t sums = chunks > 1 ? tl__opencl_workspace(kernel, (uint64_t)(chunks * count) * sizeof(float)) : 0;
-#define NUMBERS "l" "iiiii" "iiii" "iiii" "iiii" "iiii"
+#define NUMBERS "l" "iiiii" "iiii" "iiii" "iii" "iii"
 #define VALUES                                                                                                     \
     pixels, (int)s->out_height, (int)s->out_width, (int)s->height, (int)s->width, (int)s->channels,                \
     (int)s->stride[0], (int)s->stride[1], (int)s->pad[0], (int)s->pad[1],                                          \
     (int)s->dilation[0], (int)s->dilation[1], (int)s->kernel[1], unit_taps,                                        \
-    (int)s->group_channels, (int)s->groups, (int)s->group_outputs, (int)row_length,                                \
-    (int)panels, (int)row_parts, (int)chunks, (int)block
+    (int)s->group_channels, (int)s->group_outputs, (int)row_length,                                                \
+    (int)row_parts, (int)chunks, (int)block
     if (chunks == 1)
         return tl__opencl_launch(kernel, STEM, tile.options, "conv2d_weight", &range, "ooo" NUMBERS, X, DY, DW, VALUES);
     tl_status status = tl__opencl_launch(kernel, STEM, tile.options, "conv2d_weight", &range, "oow" NUMBERS, X, DY, sums,
@@ -62,9 +59,9 @@ static tl_status launch_bias(opencl_kernel *kernel, const opencl_vectors_shape *
     const int64_t chunks = pixels < 16 * BIAS_CHUNKS ? (pixels + 15) / 16 : BIAS_CHUNKS;
     const int64_t vectors = (s->out_channels + kernel->device->lanes - 1) / kernel->device->lanes;
     const uint64_t sums = tl__opencl_workspace(kernel, (uint64_t)(chunks * s->out_channels) * sizeof(float));
-    opencl_range range = {.global = {(size_t)(chunks * vectors)}, .local = {1}, .fixed = true};
-    tl_status status = tl__opencl_launch(kernel, STEM, tile.options, "conv2d_bias", &range, "owliii", DY, sums, pixels,
-                                         (int)s->out_channels, (int)vectors, (int)chunks);
+    opencl_range range = {.global = {(size_t)vectors, (size_t)chunks}, .local = {1}, .fixed = true};
+    tl_status status = tl__opencl_launch(kernel, STEM, tile.options, "conv2d_bias", &range, "owli", DY, sums, pixels,
+                                         (int)s->out_channels);
     return status == TL_OK ? add_chunks(kernel, tile.options, sums, DBIAS, s->out_channels, chunks) : status;
 }
 

@@ -90,9 +90,9 @@ static vf load_valid(const global float *from, int valid) {
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const float, bias),
                    ARG(const float, residual), ARG(const float, mask), ARG(float, to), long phase_at,
-                   int rows, int count_y, int count_x, int strips,
+                   int rows, int count_y, int count_x,
                    int from_height, int from_width, int step_y, int step_x, int offset_y, int offset_x,
-                   int tap_y, int tap_x, int taps, int taps_x, int depth, int channels, int vectors,
+                   int tap_y, int tap_x, int taps, int taps_x, int depth, int channels,
                    int to_height, int to_width, int to_step_y, int to_step_x, int to_y, int to_x, int relu) {
     AT(from);
     AT(packed);
@@ -100,7 +100,7 @@ void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const f
     AT(residual);
     AT(mask);
     AT(to);
-    const int item = get_global_id(0), strip = item / vectors, column = (item - strip * vectors) * TL_LANES;
+    const int column = get_global_id(0) * TL_LANES, strip = get_global_id(1), strips = get_global_size(1);
     const int valid = min(channels - column, TL_LANES);
     const long tiles = (rows + ROWS - 1) / ROWS;
     const int row_begin = (int)(tiles * strip / strips) * ROWS;
@@ -191,18 +191,18 @@ void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const f
 /* Weights [channel, taps, depth] into [vector][tap][k][lane] of one phase, see conv2d_pack. A work-item takes a tap of a
  * vector. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void conv2d_spread_pack(ARG(const float, weights), ARG(float, packed), long phase_at, int transposed, int taps,
-                        int taps_x, int first_y, int first_x, int step_y, int step_x, int kernel_height,
-                        int kernel_width, int depth, int channels) {
+void conv2d_spread_pack(ARG(const float, weights), ARG(float, packed), long phase_at, int transposed, int first_y,
+                        int first_x, int step_y, int step_x, int kernel_height, int kernel_width, int depth,
+                        int channels) {
     AT(weights);
     AT(packed);
-    const int item = get_global_id(0), vector = item / taps, tap = item - vector * taps, column = vector * TL_LANES;
-    const int at = (first_y + tap / taps_x * step_y) * kernel_width + first_x + tap % taps_x * step_x;
-    const int all = kernel_height * kernel_width;
-    global float *to = packed + phase_at + ((long)vector * taps + tap) * depth * TL_LANES;
+    const int j = get_global_id(0), i = get_global_id(1), column = get_global_id(2) * TL_LANES;
+    const int taps_x = get_global_size(0), taps = taps_x * (int)get_global_size(1);
+    const int at = (first_y + i * step_y) * kernel_width + first_x + j * step_x, all = kernel_height * kernel_width;
+    global float *to = packed + phase_at + ((long)column * taps + (i * taps_x + j) * TL_LANES) * depth;
     for (int k = 0; k < depth; k++, to += TL_LANES)
         for (int l = 0; l < TL_LANES; l++) {
-            const int channel = column + l, in_group = channel % depth;
+            const int channel = column + l, in_group = channel - channel / depth * depth;
             const int out = transposed ? channel - in_group + k : channel, in = transposed ? in_group : k;
             to[l] = channel < channels ? weights[((long)out * all + at) * depth + in] : 0.0f;
         }
@@ -212,24 +212,24 @@ void conv2d_spread_pack(ARG(const float, weights), ARG(float, packed), long phas
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_spread_weight(ARG(const float, x), ARG(const float, dy), ARG(float, sums), long pixels, int out_height,
                           int out_width, int height, int width, int stride_y, int stride_x, int pad_y, int pad_x,
-                          int dilation_y, int dilation_x, int taps_y, int taps_x, int depth, int channels, int vectors,
-                          int chunks, int block) {
+                          int dilation_y, int dilation_x, int taps_y, int taps_x, int depth, int channels, int block) {
     AT(x);
     AT(dy);
     AT(sums);
-    const int item = get_global_id(0), chunk = item / vectors, column = (item - chunk * vectors) * TL_LANES;
+    const int vector = get_global_id(0), vectors = get_global_size(0), column = vector * TL_LANES;
+    const int chunk = get_global_id(1), chunks = get_global_size(1);
     const int valid = min(channels - column, TL_LANES), taps = taps_y * taps_x;
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
     x += column;
     dy += column;
-    sums += (long)item * taps * depth * TL_LANES;
+    sums += ((long)chunk * vectors + vector) * taps * depth * TL_LANES;
     for (long at = first; at < end; at += block) {
         const int count = (int)min((long)block, end - at);
         const long line = at / out_width;
         const int begin_x = (int)(at - line * out_width), begin_n = (int)(line / out_height);
         const int begin_y = (int)(line - (long)begin_n * out_height);
-        for (int t = 0; t < taps; t++) {
-            const int offset_y = t / taps_x * dilation_y - pad_y, offset_x = t % taps_x * dilation_x - pad_x;
+        for (int t = 0, i = 0, j = 0; t < taps; t++) {
+            const int offset_y = i * dilation_y - pad_y, offset_x = j * dilation_x - pad_x;
             int out_x = begin_x, out_y = begin_y;
             const global float *image = x + (long)begin_n * height * width * channels, *from = dy + at * channels;
             global float *to = sums + (long)t * depth * TL_LANES;
@@ -275,6 +275,10 @@ void conv2d_spread_weight(ARG(const float, x), ARG(const float, dy), ARG(float, 
                 PASS(16)
                 break;
 #endif
+            }
+            if (++j == taps_x) {
+                j = 0;
+                i++;
             }
         }
     }
