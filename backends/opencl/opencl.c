@@ -29,12 +29,13 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
     return TL_OK;
 }
 
+/* A lost device keeps what the driver gave it: no call is safe any more. Memory of the host is given back all the same. */
 static void device_close(tl_backend_device *base) {
     opencl_device *device = (opencl_device *)base;
     if (!device)
         return;
-    if (tl__opencl_usable(device) == TL_OK) {
-        tl__opencl_programs_release(device);
+    tl__opencl_programs_release(device);
+    if (tl__opencl_alive(device)) {
         if (device->blas_queue)
             clReleaseCommandQueue(device->blas_queue);
         if (device->context)
