@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backends/opencl/blas.h"
+#include "backends/opencl/canary.h"
 #include "backends/opencl/opencl.h"
 
 #ifndef PACKAGE_VERSION
@@ -138,7 +139,9 @@ static tl_status start(opencl_device *device, uint32_t index) {
     if (code != CL_SUCCESS)
         return tl__opencl_check(device, code, "clCreateContext", NULL);
     device->context = context;
-    return TL_OK;
+    /* A GPU is looked at whole before anything is planned on it: what `auto` opens must be right, or the next one is
+     * taken. Devices like CPUs are only opened where they are asked for, and are looked at as operations are prepared. */
+    return device->vectors ? TL_OK : tl__opencl_canary_all(device);
 }
 
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
