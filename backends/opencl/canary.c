@@ -193,19 +193,30 @@ static tl_status look(opencl_check *check, char *text, size_t size) {
 
 /* ---- an operation ---- */
 
-tl_status tl__opencl_canary(opencl_device *device, uint32_t op) {
+static bool convolution(uint32_t op) {
+    return op == TL_OP_CONV2D || op == TL_OP_CONV2D_GRAD_INPUT || op == TL_OP_CONV2D_GRAD_WEIGHT;
+}
+
+int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands) {
+    if (!convolution(op->op))
+        return 0;
+    return (op->groups > 1 ? CANARY_GROUPS : 0) + (operands[1].constant ? CANARY_CONSTANT : 0);
+}
+
+tl_status tl__opencl_canary(opencl_device *device, uint32_t op, int which) {
     char text[256] = "", name[32], line[320];
-    if (op >= 64 || (device->looked_at & (uint64_t)1 << op))
+    const uint64_t bit = (uint64_t)1 << op % 64;
+    if (op >= 64 || (device->looked_at[which] & bit))
         return TL_OK;
-    device->looked_at |= (uint64_t)1 << op; /* before, because the checks are kernels too */
-    snprintf(name, sizeof(name), "canary-%u", (unsigned)op);
+    device->looked_at[which] |= bit; /* before, because the checks are kernels too */
+    snprintf(name, sizeof(name), "canary-%u-%d", (unsigned)op, which);
     if (tl__opencl_canary_stamped(device, name))
         return TL_OK;
     tl_status status = TL_OK;
     int form = 0;
     for (; status == TL_OK && !text[0]; form++) {
         opencl_check check = {.device = device, .desc = {.size = sizeof(check.desc), .op = op}};
-        if (!tl__opencl_canary_form(&check, op, form))
+        if (!tl__opencl_canary_form(&check, op, which, form))
             break;
         status = look(&check, text, sizeof(text));
     }
@@ -220,13 +231,14 @@ tl_status tl__opencl_canary(opencl_device *device, uint32_t op) {
                                  "driver may be right; TL_OPENCL_TRUST=yes uses it all the same", text);
     }
     if (status != TL_OK)
-        device->looked_at &= ~((uint64_t)1 << op);
+        device->looked_at[which] &= ~bit;
     return status;
 }
 
 tl_status tl__opencl_canary_all(opencl_device *device) {
     tl_status status = TL_OK;
-    for (uint32_t op = 0; op < TL_OP_COUNT && status == TL_OK; op++)
-        status = tl__opencl_canary(device, op);
+    for (uint32_t op = 0; op < TL_OP_COUNT; op++)
+        for (int which = 0; which < (convolution(op) ? CANARY_CLASSES : 1) && status == TL_OK; which++)
+            status = tl__opencl_canary(device, op, which);
     return status;
 }

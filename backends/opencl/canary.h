@@ -13,10 +13,14 @@ typedef enum opencl_trust {
     OPENCL_TRUST_ALL,
 } opencl_trust;
 
-/* An operation, in the forms of canary_ops.c: called before the first kernel of it is prepared, on GPUs when they are
- * opened. TL_ERROR_DEVICE: a result is wrong, and the message says which; where the option "trust" is yes, that is a
- * warning. Other failures are those of the calls. Forms that the device does not offer are passed over. */
-tl_status tl__opencl_canary(opencl_device *device, uint32_t op);
+/* Convolutions are looked at by what makes another kernel of them, because every form costs its compilation. */
+enum { CANARY_GROUPS = 1, CANARY_CONSTANT = 2, CANARY_CLASSES = 4 };
+
+/* An operation, in the forms of canary_ops.c of that class: called before the first such kernel is prepared, on GPUs when
+ * they are opened. TL_ERROR_DEVICE: a result is wrong, and the message says which; where the option "trust" is yes, that
+ * is a warning. Other failures are those of the calls. Forms that the device does not offer are passed over. */
+tl_status tl__opencl_canary(opencl_device *device, uint32_t op, int which);
+int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands);
 tl_status tl__opencl_canary_all(opencl_device *device);
 
 /* CLBlast's products, direct and indirect. Where they are wrong or fail, that is logged as a warning and *trust is less
@@ -57,7 +61,7 @@ void *tl__opencl_check_give(opencl_check *check, int i, int dtype, int rank, con
 /* Has operand i looked at after the run: `want` and `tolerance` get room for its elements. */
 void tl__opencl_check_expect(opencl_check *check, int i);
 
-/* Describes form `form` of an operation; false: there are no more. */
-bool tl__opencl_canary_form(opencl_check *check, uint32_t op, int form);
+/* Describes form `form` of an operation's class; false: there are no more. */
+bool tl__opencl_canary_form(opencl_check *check, uint32_t op, int which, int form);
 
 #endif

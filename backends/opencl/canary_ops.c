@@ -35,6 +35,7 @@ typedef struct geometry {
 static const geometry geometries[] = {
     {3, 1, 1, 1, 24, 40, 10, false}, {3, 2, 1, 1, 24, 40, 11, true}, {1, 1, 0, 1, 64, 48, 8, true},
     {1, 2, 0, 1, 40, 9, 9, false},   {7, 2, 3, 1, 3, 16, 17, true},  {3, 1, 1, 4, 16, 16, 9, false},
+    {3, 2, 1, 4, 16, 16, 9, true},
 };
 #define IMAGES 2
 
@@ -75,10 +76,20 @@ static void tolerate(double *tolerance, int64_t count, int64_t products) {
         tolerance[i] = tolerance[i] * (double)(products + 4) * UNIT + 1e-30;
 }
 
-static bool conv(opencl_check *c, uint32_t op, int form) {
-    if (form >= (int)(sizeof(geometries) / sizeof(geometries[0])))
+/* The form-th of those that belong to the class; NULL: there are no more. */
+static const geometry *geometry_of(int which, int form) {
+    for (size_t i = 0; i < sizeof(geometries) / sizeof(geometries[0]); i++) {
+        const geometry *g = &geometries[i];
+        if ((g->groups > 1 ? CANARY_GROUPS : 0) + (g->constant ? CANARY_CONSTANT : 0) == which && form-- == 0)
+            return g;
+    }
+    return NULL;
+}
+
+static bool conv(opencl_check *c, uint32_t op, int which, int form) {
+    const geometry *g = geometry_of(which, form);
+    if (!g)
         return false;
-    const geometry *g = &geometries[form];
     const int out = out_size(g), depth = g->channels / g->groups;
     const int64_t x[] = {IMAGES, g->size, g->size, g->channels}, w[] = {g->outputs, g->kernel, g->kernel, depth};
     const int64_t y[] = {IMAGES, out, out, g->outputs};
@@ -255,12 +266,12 @@ static bool adam(opencl_check *c) {
     return true;
 }
 
-bool tl__opencl_canary_form(opencl_check *check, uint32_t op, int form) {
+bool tl__opencl_canary_form(opencl_check *check, uint32_t op, int which, int form) {
     switch (op) {
     case TL_OP_CONV2D:
     case TL_OP_CONV2D_GRAD_INPUT:
     case TL_OP_CONV2D_GRAD_WEIGHT:
-        return conv(check, op, form);
+        return conv(check, op, which, form);
     case TL_OP_BATCHNORM:
         return form == 0 && batchnorm(check);
     case TL_OP_RELU:

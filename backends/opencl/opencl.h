@@ -55,7 +55,7 @@ typedef struct opencl_device {
     bool lost;                /* it failed in a way after which no call may be made any more */
     opencl_program *programs;
     opencl_constant *constants;
-    uint64_t looked_at;          /* canary.c's: bit for each operation */
+    uint64_t looked_at[4];       /* canary.c's: a bit for each operation, of each class */
     cl_command_queue blas_queue; /* blas.c's, with what follows */
     bool blas_used;
     int blas_trust;              /* opencl_trust */
