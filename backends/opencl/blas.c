@@ -87,7 +87,7 @@ static cl_mem memory_of(const opencl_kernel *kernel, const opencl_matrix *matrix
 
 static void unbind(opencl_kernel *kernel, void *data) {
     product *p = data;
-    if (p->part && tl__opencl_usable(kernel->device) == TL_OK)
+    if (p->part && tl__opencl_alive(kernel->device))
         clReleaseMemObject(p->part);
     p->part = NULL;
 }

@@ -28,7 +28,7 @@ static void fill(float *x, int64_t count, bool integers, uint32_t state) {
 
 static void square_release(opencl_device *device, square *s) {
     for (int i = 0; i < 4; i++)
-        if (s->memory[i] && tl__opencl_usable(device) == TL_OK)
+        if (s->memory[i] && tl__opencl_alive(device))
             clReleaseMemObject(s->memory[i]);
     tl__opencl_release(device, s->a);
     tl__opencl_release(device, s->b);
@@ -119,7 +119,7 @@ static tl_status look(opencl_device *device, int64_t n, size_t temporary, char *
     text[0] = '\0';
     if (status == TL_OK)
         all_right(&s, temporary > 0, text, size);
-    if (queue && tl__opencl_usable(device) == TL_OK)
+    if (queue && tl__opencl_alive(device))
         clReleaseCommandQueue(queue);
     square_release(device, &s);
     return status;

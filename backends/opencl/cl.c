@@ -79,6 +79,10 @@ tl_status tl__opencl_check(opencl_device *device, cl_int code, const char *call,
                            device->lost ? "; the device is lost: close it and open it again" : "");
 }
 
+bool tl__opencl_alive(const opencl_device *device) {
+    return !device->lost && device->pid == getpid();
+}
+
 tl_status tl__opencl_usable(opencl_device *device) {
     if (device->lost)
         return tl__opencl_fail(device, TL_ERROR_DEVICE, "the device is lost: close it and open it again");

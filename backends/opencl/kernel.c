@@ -1,6 +1,7 @@
 /* kernel.c: prepares kernels, and the life of a prepared one. */
 #include <string.h>
 
+#include "backends/opencl/canary.h"
 #include "backends/opencl/launch.h"
 
 /* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
@@ -135,6 +136,9 @@ tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, cons
     const uint32_t counts[2] = {input_count, output_count};
     if (!form_fits(table[op->op].stem, lists, operands, counts, text, sizeof(text)))
         return tl__opencl_fail(device, TL_ERROR_INTERNAL, "%s", text);
+    status = tl__opencl_canary(device, op->op, tl__opencl_canary_class(op, operands));
+    if (status != TL_OK)
+        return status;
     bound_kernel *bound = tl__opencl_allocate(device, sizeof(*bound));
     if (!bound)
         return TL_ERROR_MEMORY;

@@ -215,7 +215,7 @@ tl_status tl__opencl_launches_enqueue(opencl_kernel *kernel, tl_backend_queue *q
 }
 
 void tl__opencl_launches_release(opencl_kernel *kernel) {
-    bool usable = tl__opencl_usable(kernel->device) == TL_OK;
+    bool usable = tl__opencl_alive(kernel->device);
     while (kernel->first) {
         opencl_launch *launch = kernel->first;
         kernel->first = launch->next;

@@ -36,6 +36,7 @@ OPENCL_SOURCES = \
 	%reldir%/canary.c \
 	%reldir%/canary.h \
 	%reldir%/canary_blas.c \
+	%reldir%/canary_ops.c \
 	%reldir%/cl.c \
 	%reldir%/concat.c \
 	%reldir%/constant.c \

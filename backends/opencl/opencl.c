@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backends/opencl/blas.h"
+#include "backends/opencl/canary.h"
 #include "backends/opencl/opencl.h"
 
 #ifndef PACKAGE_VERSION
@@ -29,12 +30,13 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
     return TL_OK;
 }
 
+/* A lost device keeps what the driver gave it: no call is safe any more. Memory of the host is given back all the same. */
 static void device_close(tl_backend_device *base) {
     opencl_device *device = (opencl_device *)base;
     if (!device)
         return;
-    if (tl__opencl_usable(device) == TL_OK) {
-        tl__opencl_programs_release(device);
+    tl__opencl_programs_release(device);
+    if (tl__opencl_alive(device)) {
         if (device->blas_queue)
             clReleaseCommandQueue(device->blas_queue);
         if (device->context)
@@ -137,7 +139,9 @@ static tl_status start(opencl_device *device, uint32_t index) {
     if (code != CL_SUCCESS)
         return tl__opencl_check(device, code, "clCreateContext", NULL);
     device->context = context;
-    return TL_OK;
+    /* A GPU is looked at whole before anything is planned on it: what `auto` opens must be right, or the next one is
+     * taken. Devices like CPUs are only opened where they are asked for, and are looked at as operations are prepared. */
+    return device->vectors ? TL_OK : tl__opencl_canary_all(device);
 }
 
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {

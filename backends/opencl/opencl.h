@@ -55,6 +55,7 @@ typedef struct opencl_device {
     bool lost;                /* it failed in a way after which no call may be made any more */
     opencl_program *programs;
     opencl_constant *constants;
+    uint64_t looked_at[4];       /* canary.c's: a bit for each operation, of each class */
     cl_command_queue blas_queue; /* blas.c's, with what follows */
     bool blas_used;
     int blas_trust;              /* opencl_trust */
@@ -81,6 +82,7 @@ tl_status tl__opencl_check(opencl_device *device, cl_int code, const char *call,
 const char *tl__opencl_code_name(cl_int code);
 /* Whether calls may be made: not on a lost device, nor in a child of the process that opened it. */
 tl_status tl__opencl_usable(opencl_device *device);
+bool tl__opencl_alive(const opencl_device *device); /* the same without a word, for what gives things back */
 
 void *tl__opencl_allocate(opencl_device *device, size_t bytes); /* host memory, zeroed; NULL after recording it */
 void tl__opencl_release(opencl_device *device, void *memory);   /* NULL is fine */

@@ -79,7 +79,7 @@ static bool called(int function, size_t bytes) {
         cl_int result = next arguments;                                             \
         if (CL_SHIM_##name == CL_SHIM_clEnqueueReadBuffer &&                        \
             cl_shim_state.count[CL_SHIM_##name] == cl_shim_state.spoil_at && e > 0) \
-            *(unsigned char *)(uintptr_t)f ^= 0x40;                                 \
+            ((unsigned char *)(uintptr_t)f)[cl_shim_state.spoil_byte % e] ^= 0x40;  \
         return result;                                                              \
     }
 

@@ -80,7 +80,8 @@ typedef struct cl_shim {
     long fail_at;                     /* the call that fails, counting from 1; 0: none */
     int code;                         /* how */
     int failed;                       /* the function that did; -1: none since this was set */
-    long spoil_at;                    /* what this read brings has its first byte changed, counting from 1; 0: none */
+    long spoil_at;                    /* what this read brings has a byte changed, counting from 1; 0: none */
+    size_t spoil_byte;                /* which */
     void (*each)(int function, size_t bytes); /* told of every call; bytes of reads and writes */
 } cl_shim;
 extern cl_shim cl_shim_state;
