@@ -1,6 +1,16 @@
-/* avgpool2d.c: avgpool2d. */
-#include "backends/opencl/opencl.h"
+/* avgpool2d.c: adaptive average pooling. */
+#include "backends/opencl/pool.h"
 
-const opencl_implementation tl__opencl_avgpool2d_implementations[] = {
-    {NULL, NULL},
-};
+enum { X, Y };
+
+static tl_status prepare(opencl_kernel *kernel) {
+    opencl_pool p = {0};
+    tl_status status = opencl_pool_of(kernel, "ff", X, Y, &p);
+    if (status != TL_OK)
+        return status;
+    opencl_range range = opencl_channels_range(kernel, &p, p.outputs);
+    return tl__opencl_launch(kernel, "avgpool2d", "", "avgpool2d", &range, "ooiiiiii", X, Y, p.n, p.channels, p.size[0],
+                             p.size[1], p.outputs[0], p.outputs[1]);
+}
+
+const opencl_implementation tl__opencl_avgpool2d_implementations[] = {{"windows", prepare}, {NULL, NULL}};

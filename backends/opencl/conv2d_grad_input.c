@@ -1,7 +1,9 @@
 /* conv2d_grad_input.c: the ways of conv2d_grad_input. */
 #include "backends/opencl/conv2d_gpu.h"
+#include "backends/opencl/conv2d_vectors.h"
 
 const opencl_implementation tl__opencl_conv2d_grad_input_implementations[] = {
+    {"vectors", tl__opencl_conv2d_grad_input_vectors},
     OPENCL_IMPLICIT(tl__opencl_conv2d_grad_input_implicit),
     {NULL, NULL},
 };

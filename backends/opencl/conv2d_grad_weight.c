@@ -1,7 +1,9 @@
 /* conv2d_grad_weight.c: the ways of conv2d_grad_weight. */
 #include "backends/opencl/conv2d_gpu.h"
+#include "backends/opencl/conv2d_vectors.h"
 
 const opencl_implementation tl__opencl_conv2d_grad_weight_implementations[] = {
+    {"vectors", tl__opencl_conv2d_grad_weight_vectors},
     OPENCL_IMPLICIT(tl__opencl_conv2d_grad_weight_implicit),
     {NULL, NULL},
 };

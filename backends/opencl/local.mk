@@ -1,7 +1,12 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/conv2d_gpu.cl %reldir%/kernels/conv2d_gpu_parts.cl \
-	%reldir%/kernels/relu.cl
+	%reldir%/kernels/avgpool2d.cl \
+	%reldir%/kernels/conv2d_vectors.cl \
+	%reldir%/kernels/conv2d_vectors_weight.cl \
+	%reldir%/kernels/elementwise.cl \
+	%reldir%/kernels/maxpool2d.cl \
+	%reldir%/kernels/normalize.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) %reldir% && $(SHELL) $(top_srcdir)/tools/embed.sh \
@@ -11,7 +16,7 @@ CLEANFILES += %reldir%/sources.c
 OPENCL_SOURCES = \
 	backends/form.h %reldir%/opencl.h %reldir%/opencl.c %reldir%/buffer.c %reldir%/cache.h %reldir%/cache.c \
 	%reldir%/cl.c %reldir%/constant.c %reldir%/kernel.c %reldir%/launch.h %reldir%/launch.c %reldir%/probe.c \
-	%reldir%/program.c %reldir%/elementwise.h \
+	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
@@ -19,6 +24,7 @@ OPENCL_SOURCES = \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
 	%reldir%/conv2d_gpu.h %reldir%/conv2d_gpu.c %reldir%/conv2d_gpu_tile.c %reldir%/conv2d_gpu_weight.c \
+	%reldir%/conv2d_vectors.h %reldir%/conv2d_vectors.c %reldir%/conv2d_vectors_pack.c %reldir%/conv2d_vectors_weight.c \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \

@@ -1,6 +1,18 @@
-/* maxpool2d.c: maxpool2d. */
-#include "backends/opencl/opencl.h"
+/* maxpool2d.c: maximum pooling. */
+#include "backends/opencl/pool.h"
 
-const opencl_implementation tl__opencl_maxpool2d_implementations[] = {
-    {NULL, NULL},
-};
+enum { X, Y, INDEX };
+
+static tl_status prepare(opencl_kernel *kernel) {
+    opencl_pool p = {0};
+    tl_status status = opencl_pool_of(kernel, "ffb", X, Y, &p);
+    if (status == TL_OK && opencl_present(kernel, INDEX))
+        status = opencl_pool_index_fits(kernel);
+    if (status != TL_OK)
+        return status;
+    opencl_range range = opencl_pool_range(kernel, &p, p.outputs);
+    return tl__opencl_launch(kernel, "maxpool2d", "", "maxpool2d", &range, "ooo" OPENCL_POOL_LETTERS, X, Y, INDEX,
+                             OPENCL_POOL_ARGUMENTS(p, kernel->op));
+}
+
+const opencl_implementation tl__opencl_maxpool2d_implementations[] = {{"windows", prepare}, {NULL, NULL}};

@@ -62,6 +62,8 @@ typedef struct tl__graph {
     void **owned; /* names, tables */
     size_t owned_count, owned_capacity;
     bool backward; /* nodes that are added now belong to the gradient */
+    tl_dtype storage; /* of what is computed on the way to the value stored_to; 0: f32, as everywhere else */
+    int stored_to;
     tl_status status;
 } tl__graph;
 
@@ -138,6 +140,10 @@ tl_status tl__graph_fold(tl__graph *graph);
 
 /* Joins convolution or batch-norm with addition and ReLU behind them, and the masks and sums of the backward pass. */
 void tl__graph_fuse(tl__graph *graph);
+
+/* Gives what is computed on the way to graph->stored_to, but not that itself, the type graph->storage: half the memory and
+ * traffic, with arithmetic in f32. No gradient may go through there. */
+tl_status tl__graph_lower(tl__graph *graph);
 
 /* The opposite for one node, where a backend does not take it whole: appends the parts to the graph and kills the
  * node; parts[] are their indices in order. Returns how many, 0 where there is nothing to split. */

@@ -218,6 +218,18 @@ static tl_status note_refusal(tl__plan *plan, const tl__node *node) {
     return TL_OK;
 }
 
+/* Does the node read or write a value of this type? Parts of it, and the CPU in place of the device, know f32 alone. */
+static bool touches(const tl__graph *graph, int index, tl_dtype dtype) {
+    const tl__node *node = &graph->nodes[index];
+    const tl__op_rule *rule = tl__op_rule_of(node->op.op);
+    for (int i = 0; i < rule->input_count + rule->output_count; i++) {
+        int v = operand_value(node, rule, i);
+        if (v >= 0 && graph->values[v].desc.dtype == (int32_t)dtype)
+            return true;
+    }
+    return false;
+}
+
 /* Whole on the device; else in parts on the device; else on the fallback. */
 static tl_status place_node(tl__plan *plan, int index, bool split) {
     tl_backend_kernel *kernel = NULL;
@@ -225,6 +237,11 @@ static tl_status place_node(tl__plan *plan, int index, bool split) {
     tl_status status = prepare(plan, &plan->graph->nodes[index], TL__DEVICE, &kernel);
     if (status == TL_OK)
         return add_kernel(plan, index, TL__DEVICE, kernel);
+    const tl_dtype storage = plan->graph->storage;
+    const bool lowered = status == TL_UNSUPPORTED && storage && storage != TL_DTYPE_F32 && touches(plan->graph, index, storage);
+    if (lowered)
+        return tl__fail_at(plan->context, status, "%s (%s) with values stored in %s", plan->graph->nodes[index].name,
+                           tl__op_rule_of(plan->graph->nodes[index].op.op)->name, tl__dtype_name(storage));
     if (status == TL_UNSUPPORTED && split) {
         int count = tl__graph_split(plan->graph, index, parts);
         TL__TRY(plan->graph->status);

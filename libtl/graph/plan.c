@@ -27,6 +27,7 @@ static tl_status make(tl__plan *plan) {
     tl__graph_prune(plan->graph);
     TL__TRY(tl__graph_fold(plan->graph));
     tl__graph_fuse(plan->graph);
+    TL__TRY(tl__graph_lower(plan->graph));
     TL__TRY(tl__plan_place(plan));
     TL__TRY(tl__plan_layout(plan));
     TL__TRY(tl__arena_reserve(plan->options.arena, plan->chunk_bytes[TL__DEVICE]));

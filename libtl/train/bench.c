@@ -49,6 +49,7 @@ static tl_status prepare(bench *b, tl_device *device) {
     if (b->options.mode == TL_BENCH_FORWARD) {
         tl__draw_options draw = {.batch = batch, .height = pixels, .width = pixels};
         TL__TRY(tl__engine_create(b->model, device, &b->engine));
+        TL__TRY(tl__engine_set_precision(b->engine, b->options.precision));
         draw.batch = tl__engine_chunk(b->engine, batch);
         return tl__runner_create(b->engine, &draw, TL__PART_WHOLE, -1, &b->runner);
     }
@@ -59,6 +60,7 @@ static tl_status prepare(bench *b, tl_device *device) {
     stage.train = b->options.train;
     stage.lr = 1e-9; /* the values must not run away */
     options.batch = batch;
+    options.precision = b->options.precision;
     options.stages = &stage;
     options.stage_count = 1;
     return tl_trainer_create(b->model, device, pixels, pixels, &options, &b->trainer);

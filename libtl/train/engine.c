@@ -24,6 +24,15 @@ tl_status tl__engine_create(tl_model *model, tl_device *device, tl__engine **out
     return TL_OK;
 }
 
+tl_status tl__engine_set_precision(tl__engine *engine, tl_precision precision) {
+    static const tl_dtype storage[] = {[TL_PRECISION_FP32] = TL_DTYPE_F32, [TL_PRECISION_BF16] = TL_DTYPE_BF16,
+                                       [TL_PRECISION_FP16] = TL_DTYPE_F16};
+    if ((size_t)precision >= TL__COUNT(storage))
+        return tl__fail(engine->model->context, TL_ERROR_ARGUMENT, "precision = %d is unknown", (int)precision);
+    engine->storage = storage[precision];
+    return TL_OK;
+}
+
 void tl__engine_destroy(tl__engine *engine) {
     if (!engine)
         return;

@@ -9,10 +9,13 @@ typedef struct tl__engine {
     tl_model *model;
     tl_device *device, *cpu; /* cpu: for what the device refuses; NULL where the device is the CPU itself */
     tl__arena *arena, *cpu_arena;
+    tl_dtype storage;        /* of the frozen part's values */
     tl__store *store;        /* NULL while nothing trains: every parameter is a constant then */
 } tl__engine;
 
 tl_status tl__engine_create(tl_model *model, tl_device *device, tl__engine **out);
+/* TL_ERROR_ARGUMENT: no such precision. */
+tl_status tl__engine_set_precision(tl__engine *engine, tl_precision precision);
 void tl__engine_destroy(tl__engine *engine); /* the store too */
 /* Makes a plan of the graph, which becomes the plan's. */
 tl_status tl__engine_plan(tl__engine *engine, tl__graph *graph, tl__plan **out);

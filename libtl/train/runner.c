@@ -15,6 +15,10 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
         tl__graph_cut(graph, input);
     }
     graph->values[output].keep = true;
+    if (runner->part != TL__PART_REST) {
+        graph->storage = runner->engine->storage;
+        graph->stored_to = runner->cut >= 0 ? runner->cut : output;
+    }
     TL__TRY(tl__engine_plan(runner->engine, graph, &plan));
     *out = (struct tl__runner_plan){count, plan, input, output};
     runner->input_bytes = tl__desc_bytes(&tl__plan_value(plan, input)->desc) / (uint64_t)count;

@@ -14,7 +14,7 @@ typedef struct tl__runner {
     tl__engine *engine;
     tl__draw_options draw; /* batch: the largest */
     tl__part part;
-    int cut;               /* value index */
+    int cut;               /* value index, to which the engine's storage reaches; -1: to the end */
     struct tl__runner_plan {
         int count;         /* images; 0: none */
         tl__plan *plan;

@@ -52,6 +52,9 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
     if (trainer->features) {
         p.input = trainer->cut;
         tl__graph_cut(graph, p.input);
+    } else if (trainer->cut >= 0) {
+        graph->storage = trainer->engine->storage;
+        graph->stored_to = trainer->cut;
     }
     add_step(trainer, graph, count, &p);
     TL__TRY(tl__engine_plan(trainer->engine, graph, &p.plan));
@@ -75,6 +78,16 @@ tl_status tl__trainer_prepare(tl_trainer *trainer, int count, const char **repor
     TL__TRY(plan_for(trainer, count, &p));
     *report = tl__plan_report(p->plan);
     return TL_OK;
+}
+
+/* What is not frozen is always stored in f32. */
+static tl_status choose_storage(tl_trainer *trainer) {
+    tl_precision precision = trainer->options.precision;
+    if (precision != TL_PRECISION_FP32 && trainer->cut < 0) {
+        tl__log(trainer->context, TL_LOG_WARNING, "precision is fp32 here: %s", trainer->cut_reason);
+        precision = TL_PRECISION_FP32;
+    }
+    return tl__engine_set_precision(trainer->engine, precision);
 }
 
 /* Where the frozen, deterministic part of the network ends in this stage. */
@@ -113,7 +126,8 @@ tl_status tl_trainer_stage(tl_trainer *trainer, size_t index) {
     if (!trainer->table)
         return TL_ERROR_MEMORY;
     trainer->stage = index;
-    return find_cut(trainer);
+    TL__TRY(find_cut(trainer));
+    return choose_storage(trainer);
 }
 
 static tl_status copy_options(tl_trainer *trainer, const tl_train_options *options) {

@@ -1,7 +1,8 @@
 /* ops.c: how fast single operations run: memory traffic in GB/s (what must be read and written, once each) and, for
- * convolutions, GFLOP/s. On the CPU, with the instruction set and threads that the arguments or the defaults name:
+ * convolutions, GFLOP/s. On the CPU, with the instruction set and threads that the arguments or the defaults name, or on
+ * the device with that index of the backend in FILE:
  *
- *     tests/bench/ops [--isa NAME] [--threads N] [--filter TEXT] [--seconds S] [--batch N]
+ *     tests/bench/ops [--isa NAME] [--threads N] [--plugin FILE] [--index N] [--filter TEXT] [--seconds S] [--batch N]
  *
  * Not a test: it is built by `make check` and run by hand. */
 #include <stdio.h>
@@ -254,19 +255,24 @@ static void all(void) {
 }
 
 int main(int argc, char **argv) {
-    const char *isa = NULL, *threads = "0";
+    const char *isa = NULL, *threads = "0", *plugin = NULL, *index = "0";
     for (int i = 1; i + 1 < argc; i += 2)
         if (strcmp(argv[i], "--isa") == 0)
             isa = argv[i + 1];
         else if (strcmp(argv[i], "--threads") == 0)
             threads = argv[i + 1];
+        else if (strcmp(argv[i], "--plugin") == 0)
+            plugin = argv[i + 1];
+        else if (strcmp(argv[i], "--index") == 0)
+            index = argv[i + 1];
         else if (strcmp(argv[i], "--filter") == 0)
             filter = argv[i + 1];
         else if (strcmp(argv[i], "--seconds") == 0)
             seconds = atof(argv[i + 1]);
         else if (strcmp(argv[i], "--batch") == 0)
             batch = atoi(argv[i + 1]);
-    device = t_device_open(tl__backend_entry_cpu(TL_BACKEND_ABI, t_host()), 0, isa, atoi(threads));
+    const tl_backend *backend = plugin ? t_backend_load(plugin) : tl__backend_entry_cpu(TL_BACKEND_ABI, t_host());
+    device = backend ? t_device_open(backend, (uint32_t)atoi(index), isa, atoi(threads)) : NULL;
     if (!device) {
         fprintf(stderr, "%s\n", t_failure());
         return 1;

@@ -192,6 +192,14 @@ static void open_cpu(const tl_backend *backend) {
         unsetenv("TL_CPU_ISA");
 }
 
+const tl_backend *t_backend_load(const char *plugin) {
+    void *library = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
+    tl_backend_entry_fn entry = NULL;
+    if (library)
+        *(void **)&entry = dlsym(library, TL_BACKEND_ENTRY_SYMBOL);
+    return entry ? entry(TL_BACKEND_ABI, t_host()) : NULL;
+}
+
 /* "opencl:1" from `plugin`, or "cpu". False: there is no such device. */
 static bool open_variants(const char *name, const char *plugin) {
     const char *colon = strchr(name, ':');
@@ -202,11 +210,7 @@ static bool open_variants(const char *name, const char *plugin) {
             open_cpu(tl__backend_entry_cpu(TL_BACKEND_ABI, &host));
         return variant_count > 0;
     }
-    void *library = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
-    tl_backend_entry_fn entry = NULL;
-    if (library)
-        *(void **)&entry = dlsym(library, TL_BACKEND_ENTRY_SYMBOL);
-    const tl_backend *backend = entry ? entry(TL_BACKEND_ABI, &host) : NULL;
+    const tl_backend *backend = t_backend_load(plugin);
     if (!backend)
         return false;
     variants[0].teams[0] = t_device_open(backend, index, NULL, 0);

@@ -60,6 +60,7 @@ void t_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A device for tests that need more than t_case: isa NULL is the best, threads 0 the default. NULL: it does not
  * open, t_failure says why. t_device_close returns the number of allocations that were not given back. */
 typedef struct t_device t_device;
+const tl_backend *t_backend_load(const char *plugin); /* from a shared object; NULL: it is none */
 t_device *t_device_open(const tl_backend *backend, uint32_t index, const char *isa, int threads);
 long t_device_close(t_device *device);
 tl_backend_device *t_device_handle(const t_device *device);

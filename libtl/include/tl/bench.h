@@ -25,6 +25,7 @@ typedef struct tl_bench_options {
     /* If not NULL: called for each node of the plan after the timing, which then is per node. */
     void (*on_node)(void *user, const char *node, const char *operation, const char *implementation,
                     double seconds, double flops);
+    tl_precision precision; /* of the whole network in inference, of the frozen part in training */
 } tl_bench_options;
 
 typedef struct tl_bench_result {

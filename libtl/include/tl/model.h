@@ -17,6 +17,10 @@ typedef enum tl_head {
     TL_HEAD_LINEAR = 1, /* global average pooling and one linear layer "fc": for trunks without their classifier */
 } tl_head;
 
+/* How values of the frozen part of a network are stored between its operations; arithmetic is in 32 bits, and what
+ * comes out of that part is FP32 again. A device that does not offer it refuses. */
+typedef enum tl_precision { TL_PRECISION_FP32 = 0, TL_PRECISION_BF16 = 1, TL_PRECISION_FP16 = 2 } tl_precision;
+
 typedef struct tl_model_options {
     size_t size;
     const char *arch;    /* "resnet50", ...: tl_arch_name lists them */

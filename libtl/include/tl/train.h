@@ -87,6 +87,7 @@ typedef struct tl_train_options {
     /* After every epoch; model holds its parameters then (save it where epoch->best, say). A failure ends the
      * training with that status. */
     tl_status (*on_epoch)(void *user, const tl_epoch *epoch, tl_model *model);
+    tl_precision precision; /* of the part whose features could be cached; default TL_PRECISION_FP32 */
 } tl_train_options;
 TL_API void tl_train_options_init(tl_train_options *options, size_t size);
 
