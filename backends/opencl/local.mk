@@ -14,6 +14,8 @@ EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 CLEANFILES += %reldir%/sources.c
 
 OPENCL_SOURCES = \
+	%reldir%/probe.h %reldir%/probe_child.c %reldir%/vendors.c %reldir%/notes.c \
+	%reldir%/blas.h %reldir%/blas.c %reldir%/canary.h %reldir%/canary.c %reldir%/canary_blas.c \
 	backends/form.h %reldir%/opencl.h %reldir%/opencl.c %reldir%/buffer.c %reldir%/cache.h %reldir%/cache.c \
 	%reldir%/cl.c %reldir%/constant.c %reldir%/kernel.c %reldir%/launch.h %reldir%/launch.c %reldir%/probe.c \
 	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h \

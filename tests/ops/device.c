@@ -22,6 +22,7 @@ struct t_device {
     char threads[16];
 };
 
+tl_backend_entry_fn t_builtin;
 static t_variants variants[8];
 static int variant_count;
 static const char *filter;
@@ -205,12 +206,12 @@ static bool open_variants(const char *name, const char *plugin) {
     const char *colon = strchr(name, ':');
     uint32_t index = colon ? (uint32_t)strtoul(colon + 1, NULL, 10) : 0;
     tl_host host = make_host(NULL);
-    if (!plugin) {
+    if (!plugin && !t_builtin) {
         if (strcmp(name, "cpu") == 0)
             open_cpu(tl__backend_entry_cpu(TL_BACKEND_ABI, &host));
         return variant_count > 0;
     }
-    const tl_backend *backend = t_backend_load(plugin);
+    const tl_backend *backend = plugin ? t_backend_load(plugin) : t_builtin(TL_BACKEND_ABI, &host);
     if (!backend)
         return false;
     variants[0].teams[0] = t_device_open(backend, index, NULL, 0);
