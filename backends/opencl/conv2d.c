@@ -5,5 +5,6 @@
 const opencl_implementation tl__opencl_conv2d_implementations[] = {
     {"vectors", tl__opencl_conv2d_vectors},
     OPENCL_IMPLICIT(tl__opencl_conv2d_implicit),
+    {"gemm", tl__opencl_conv2d_gemm},
     {NULL, NULL},
 };

@@ -25,7 +25,8 @@ OPENCL_SOURCES = \
 	%reldir%/avgpool2d_grad.c \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
-	%reldir%/conv2d_gpu.h %reldir%/conv2d_gpu.c %reldir%/conv2d_gpu_tile.c %reldir%/conv2d_gpu_weight.c \
+	%reldir%/conv2d_gpu.h %reldir%/conv2d_gpu.c %reldir%/conv2d_gpu_gemm.c %reldir%/conv2d_gpu_tile.c \
+	%reldir%/conv2d_gpu_weight.c \
 	%reldir%/conv2d_vectors.h %reldir%/conv2d_vectors.c %reldir%/conv2d_vectors_pack.c %reldir%/conv2d_vectors_weight.c \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_grad_input.c \
