@@ -6,5 +6,6 @@ const opencl_implementation tl__opencl_conv2d_implementations[] = {
     {"spread", tl__opencl_conv2d_spread},
     {"vectors", tl__opencl_conv2d_vectors},
     OPENCL_IMPLICIT(tl__opencl_conv2d_implicit),
+    {"gemm", tl__opencl_conv2d_gemm},
     {NULL, NULL},
 };

@@ -5,10 +5,6 @@
 #define MOST ((int64_t)INT32_MAX)
 #define ROWS_ALIGNED 128           /* slices of one image are whole tiles of any size */
 
-typedef struct operands {
-    int x, w, bias, addend, mask, y;
-} operands;
-
 /* ---- sizes ---- */
 
 static void cover_whole_image(opencl_gpu_shape *s) {
@@ -120,7 +116,7 @@ void tl__opencl_gpu_backward(const opencl_gpu_shape *s, const int64_t phase[2], 
 typedef struct work {
     opencl_kernel *kernel;
     const opencl_gpu_shape *shape;
-    const operands *operands;
+    const opencl_gpu_operands *operands;
     const opencl_tile *tile;
     const char *options, *function;
     opencl_constant *tables;
@@ -129,7 +125,7 @@ typedef struct work {
 
 /* Rows first .. end of the images from `image` on. */
 static tl_status launch(const work *w, const opencl_gather *g, int table, int64_t image, int64_t first, int64_t end) {
-    const operands *o = w->operands;
+    const opencl_gpu_operands *o = w->operands;
     const int64_t from = image * g->source[0] * g->source[1] * g->source[2];
     const int64_t to = image * g->target[0] * g->target[1] * g->target[2];
     const opencl_tile *t = w->tile;
@@ -175,8 +171,9 @@ static int reads(int64_t channels) {
     return channels % 4 == 0 ? 4 : 1;
 }
 
-static tl_status walk(opencl_kernel *kernel, const opencl_gpu_shape *shape, const operands *o, const opencl_gather *gathers,
-                      int count, bool along) {
+static tl_status implicit(opencl_kernel *kernel, const opencl_gpu_shape *shape, const opencl_gpu_operands *o,
+                          const opencl_gather *gathers, int count) {
+    const bool along = gathers->w_column == 1;
     const int read[2] = {reads(gathers->depth), reads(along ? gathers->columns : gathers->depth)};
     const int64_t rows = shape->images * gathers->rows[0] * gathers->rows[1];
     char options[128];
@@ -190,21 +187,23 @@ static tl_status walk(opencl_kernel *kernel, const opencl_gpu_shape *shape, cons
     return status;
 }
 
-tl_status tl__opencl_conv2d_implicit(opencl_kernel *kernel) {
+/* ---- the two operations that are such a walk ---- */
+
+tl_status tl__opencl_gpu_forward_by(opencl_kernel *kernel, opencl_gpu_walk *walk) {
     enum { X, W, BIAS, RESIDUAL, Y };
-    static const operands all = {X, W, BIAS, RESIDUAL, NONE, Y};
+    static const opencl_gpu_operands operands = {X, W, BIAS, RESIDUAL, NONE, Y};
     opencl_gpu_shape shape;
     opencl_gather gather;
     tl_status status = tl__opencl_gpu_shape(kernel, X, Y, &shape);
     if (status != TL_OK)
         return status;
     tl__opencl_gpu_forward(&shape, &gather);
-    return walk(kernel, &shape, &all, &gather, 1, false);
+    return walk(kernel, &shape, &operands, &gather, 1);
 }
 
-tl_status tl__opencl_conv2d_grad_input_implicit(opencl_kernel *kernel) {
+tl_status tl__opencl_gpu_backward_by(opencl_kernel *kernel, opencl_gpu_walk *walk) {
     enum { DY, W, ADDEND, MASK, DX };
-    static const operands all = {DY, W, NONE, ADDEND, MASK, DX};
+    static const opencl_gpu_operands operands = {DY, W, NONE, ADDEND, MASK, DX};
     opencl_gpu_shape shape;
     tl_status status = tl__opencl_gpu_shape(kernel, DX, DY, &shape);
     if (status != TL_OK)
@@ -217,7 +216,15 @@ tl_status tl__opencl_conv2d_grad_input_implicit(opencl_kernel *kernel) {
         const int64_t phase[2] = {i / shape.stride[1], i % shape.stride[1]};
         tl__opencl_gpu_backward(&shape, phase, &gathers[i]);
     }
-    status = walk(kernel, &shape, &all, gathers, count, true);
+    status = walk(kernel, &shape, &operands, gathers, count);
     tl__opencl_release(kernel->device, gathers);
     return status;
+}
+
+tl_status tl__opencl_conv2d_implicit(opencl_kernel *kernel) {
+    return tl__opencl_gpu_forward_by(kernel, implicit);
+}
+
+tl_status tl__opencl_conv2d_grad_input_implicit(opencl_kernel *kernel) {
+    return tl__opencl_gpu_backward_by(kernel, implicit);
 }

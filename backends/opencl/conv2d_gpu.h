@@ -38,6 +38,17 @@ void tl__opencl_gpu_forward(const opencl_gpu_shape *shape, opencl_gather *gather
 /* The pixels of dx whose row and column are phase[] plus multiples of the stride: they alone have the same taps. */
 void tl__opencl_gpu_backward(const opencl_gpu_shape *shape, const int64_t phase[2], opencl_gather *gather);
 
+/* Numbers of operands, for what is x, or dy; y, or dx; an operand that is always absent where the operation has none. */
+typedef struct opencl_gpu_operands {
+    int x, w, bias, addend, mask, y;
+} opencl_gpu_operands;
+
+/* Both operations as walks: `walk` gets one table (conv2d), or one for each phase (conv2d_grad_input). */
+typedef tl_status opencl_gpu_walk(opencl_kernel *kernel, const opencl_gpu_shape *shape, const opencl_gpu_operands *operands,
+                                  const opencl_gather *gathers, int count);
+tl_status tl__opencl_gpu_forward_by(opencl_kernel *kernel, opencl_gpu_walk *walk);
+tl_status tl__opencl_gpu_backward_by(opencl_kernel *kernel, opencl_gpu_walk *walk);
+
 /* ---- conv2d_gpu_tile.c ---- */
 
 typedef struct opencl_tile {
@@ -77,5 +88,8 @@ tl_status tl__opencl_gpu_bias(opencl_kernel *kernel, const opencl_gpu_shape *sha
 tl_status tl__opencl_conv2d_implicit(opencl_kernel *kernel);
 tl_status tl__opencl_conv2d_grad_input_implicit(opencl_kernel *kernel);
 tl_status tl__opencl_conv2d_grad_weight_implicit(opencl_kernel *kernel);
+tl_status tl__opencl_conv2d_gemm(opencl_kernel *kernel);
+tl_status tl__opencl_conv2d_grad_input_gemm(opencl_kernel *kernel);
+tl_status tl__opencl_conv2d_grad_weight_gemm(opencl_kernel *kernel);
 
 #endif

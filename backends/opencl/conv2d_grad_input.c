@@ -6,5 +6,6 @@ const opencl_implementation tl__opencl_conv2d_grad_input_implementations[] = {
     {"spread", tl__opencl_conv2d_grad_input_spread},
     {"vectors", tl__opencl_conv2d_grad_input_vectors},
     OPENCL_IMPLICIT(tl__opencl_conv2d_grad_input_implicit),
+    {"gemm", tl__opencl_conv2d_grad_input_gemm},
     {NULL, NULL},
 };

@@ -6,5 +6,6 @@ const opencl_implementation tl__opencl_conv2d_grad_weight_implementations[] = {
     {"spread", tl__opencl_conv2d_grad_weight_spread},
     {"vectors", tl__opencl_conv2d_grad_weight_vectors},
     OPENCL_IMPLICIT(tl__opencl_conv2d_grad_weight_implicit),
+    {"gemm", tl__opencl_conv2d_grad_weight_gemm},
     {NULL, NULL},
 };

@@ -43,6 +43,7 @@ OPENCL_SOURCES = \
 	%reldir%/conv2d.c \
 	%reldir%/conv2d_gpu.c \
 	%reldir%/conv2d_gpu.h \
+	%reldir%/conv2d_gpu_gemm.c \
 	%reldir%/conv2d_gpu_tile.c \
 	%reldir%/conv2d_gpu_weight.c \
 	%reldir%/conv2d_grad_input.c \

@@ -3,6 +3,7 @@
  * Built once for each tile, as options say:
  *   GATHER  rows are pixels of the destination, columns its channels, sums go over taps and source channels: conv2d, and
  *           conv2d_grad_input, which is the same walk with other numbers in its table.
+ *   SPREAD  with GATHER: no product but what goes before and after one that is made elsewhere (conv2d_gpu_gemm.c).
  *   WEIGHT  rows are channels of dy, columns taps and channels of x, sums go over the pixels of one chunk.
  *   TILED   a group shares what it reads in local memory; otherwise every work-item reads for itself and no group has a
  *           meaning: for devices whose local memory is no faster than their caches, and for narrow groups of channels.
@@ -33,43 +34,36 @@ enum {
 
 #ifdef GATHER
 
-/* A term of the sums. */
-typedef struct place {
-    int c, i, j;
-} place;
+/* Vectors stand for structs, which some compilers return through memory. A term of the sums: .x its channel, .y and .z
+ * its tap. */
+typedef int4 place;
 
 static place place_of(constant int *p, int k) {
     int depth = max(p[DEPTH], 1), taps = max(p[TAPS_W], 1), tap = k / depth;
-    place t = {k - tap * depth, tap / taps, 0};
-    t.j = tap - t.i * taps;
-    return t;
+    return (int4)(k - tap * depth, tap / taps, tap - tap / taps * taps, 0);
 }
 
 static place further(constant int *p, place t, int by) {
-    t.c += by;
-    while (t.c >= p[DEPTH]) {
-        t.c -= p[DEPTH];
-        if (++t.j == p[TAPS_W]) {
-            t.j = 0;
-            t.i++;
+    t.x += by;
+    while (t.x >= p[DEPTH]) {
+        t.x -= p[DEPTH];
+        t.z++;
+        if (t.z == p[TAPS_W]) {
+            t.z = 0;
+            t.y++;
         }
     }
     return t;
 }
 
-/* Where the taps of a row begin in the source, and the image's first element. A row that is not there begins where no tap
- * gets back from. */
-typedef struct row {
-    int h, w, at;
-} row;
+/* .x, .y: where the taps of a row begin in the source; .z: the image's first element. A row that is not there begins
+ * where no tap gets back from. */
+typedef int4 row;
 
 static row row_of(constant int *p, int m, int count) {
     int pixels = p[ROWS_H] * p[ROWS_W], image = m / pixels, pixel = m - image * pixels, a = pixel / p[ROWS_W];
-    row r = {a * p[MUL_H] + p[BASE_H], (pixel - a * p[ROWS_W]) * p[MUL_W] + p[BASE_W],
-             image * p[SRC_H] * p[SRC_W] * p[SRC_C]};
-    if (m >= count)
-        r.h = -(1 << 30);
-    return r;
+    int h = m < count ? a * p[MUL_H] + p[BASE_H] : -(1 << 30), w = (pixel - a * p[ROWS_W]) * p[MUL_W] + p[BASE_W];
+    return (int4)(h, w, image * p[SRC_H] * p[SRC_W] * p[SRC_C], 0);
 }
 
 /* The destination's element of row m, column 0 of group 0. */
@@ -90,10 +84,10 @@ static int target_of(constant int *p, int m) {
 #endif
 
 static PART source(constant int *p, const global float *x, row r, place t) {
-    int h = r.h + t.i * p[STEP_H], w = r.w + t.j * p[STEP_W];
+    int h = r.x + t.y * p[STEP_H], w = r.y + t.z * p[STEP_W];
     if ((uint)h >= (uint)p[SRC_H] || (uint)w >= (uint)p[SRC_W])
         return ZERO;
-    return READ(x + (r.at + (h * p[SRC_W] + w) * p[SRC_C] + t.c));
+    return READ(x + (r.z + (h * p[SRC_W] + w) * p[SRC_C] + t.x));
 }
 
 static float finish_one(float v, int n, int at, const global float *bias, const global float *addend,
@@ -206,9 +200,9 @@ static void finish(float4 v, int n, int columns, int at, const global float *bia
 #endif
 
 static PART_B weights_of(constant int *p, const global float *w, int n, place t) {
-    if (n >= p[COLUMNS] || t.i >= p[TAPS_H])
+    if (n >= p[COLUMNS] || t.y >= p[TAPS_H])
         return 0.0f;
-    return READ_B(w + (n * p[W_COLUMN] + t.c * p[W_DEPTH] + t.i * p[W_I] + t.j * p[W_J]));
+    return READ_B(w + (n * p[W_COLUMN] + t.x * p[W_DEPTH] + t.y * p[W_I] + t.z * p[W_J]));
 }
 
 kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_tiled(GATHER_ARGUMENTS) {
@@ -258,7 +252,7 @@ kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_tiled(
         if (more) {
 #pragma unroll
             for (int r = 0; r < READS_A; r++)
-                a_next[r] = a_at.i < p[TAPS_H] ? source(p, x, rows[r], a_at) : ZERO;
+                a_next[r] = a_at.y < p[TAPS_H] ? source(p, x, rows[r], a_at) : ZERO;
 #pragma unroll
             for (int r = 0; r < READS_B; r++)
                 b_next[r] = weights_of(p, w, B_COLUMN(r), B_PLACE(r));
@@ -292,6 +286,66 @@ kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_tiled(
     }
 }
 
+#elif defined(SPREAD)
+
+/* Rows first .. count of the gathered matrix, all groups side by side. */
+kernel void conv2d_gpu_columns(constant int *p, ulong p_at, int table, ARG(const float, x), ARG(float, to), int first,
+                               int count, int groups) {
+    p += p_at + table;
+    AT(x);
+    AT(to);
+    const int terms = p[TAPS_H] * p[TAPS_W] * p[DEPTH], all = groups * terms;
+    const int at = (int)get_global_id(0) * VA, m = first + (int)get_global_id(1);
+    if (at >= all || m >= count)
+        return;
+    const int group = at / terms;
+    const PART v = source(p, x + group * p[DEPTH], row_of(p, m, count), place_of(p, at - group * terms));
+    to += (m - first) * all + at;
+#if VA == 4
+    vstore4(v, 0, to);
+#else
+    *to = v;
+#endif
+}
+
+/* The matrix of a group's weights: terms, columns. */
+kernel void conv2d_gpu_weights(constant int *p, ulong p_at, int table, ARG(const float, w), ARG(float, to)) {
+    p += p_at + table;
+    AT(w);
+    AT(to);
+    const int terms = p[TAPS_H] * p[TAPS_W] * p[DEPTH];
+    const int n = (int)get_global_id(0), k = (int)get_global_id(1), group = (int)get_global_id(2);
+    if (n >= p[COLUMNS] || k >= terms)
+        return;
+    const place t = place_of(p, k);
+    w += group * p[W_GROUP] + p[W_FIRST];
+    to[(group * terms + k) * p[COLUMNS] + n] = w[n * p[W_COLUMN] + t.x * p[W_DEPTH] + t.y * p[W_I] + t.z * p[W_J]];
+}
+
+/* Rows first .. count of a product (NULL: it is 0) come to their pixels. */
+kernel void conv2d_gpu_finish(constant int *p, ulong p_at, int table, ARG(const float, from), ARG(const float, bias),
+                              ARG(const float, addend), ARG(const float, mask), ARG(float, y), int first, int count,
+                              int relu) {
+    p += p_at + table;
+    AT(from);
+    AT(bias);
+    AT(addend);
+    AT(mask);
+    AT(y);
+    const int n = (int)get_global_id(0) * 4, m = first + (int)get_global_id(1), columns = p[DST_C];
+    if (n >= columns || m >= count)
+        return;
+    float4 v = (float4)(0.0f);
+    if (from) {
+        from += (m - first) * columns + n;
+        if (n + 4 <= columns)
+            v = vload4(0, from);
+        else
+            v = (float4)(from[0], from[min(1, columns - 1 - n)], from[min(2, columns - 1 - n)], 0.0f);
+    }
+    finish(v, n, columns, target_of(p, m), bias, addend, mask, relu, y);
+}
+
 #elif defined(GATHER)
 
 /* Four columns' weights of one term; columns that are not there read as those of the last one. */
@@ -323,7 +377,7 @@ kernel void conv2d_gpu_direct(GATHER_ARGUMENTS) {
     for (int i = 0; i < p[TAPS_H]; i++)
         for (int j = 0; j < p[TAPS_W]; j++)
             for (int c = 0; c < p[DEPTH]; c += VA) {
-                const place t = {c, i, j};
+                const place t = (int4)(c, i, j, 0);
                 const int at = i * p[W_I] + j * p[W_J] + c * p[W_DEPTH];
                 PART a[RM];
 #pragma unroll
@@ -385,46 +439,40 @@ kernel void conv2d_gpu_direct(GATHER_ARGUMENTS) {
 #define PUT_B(to, v) *(to) = (v)
 #endif
 
-/* A pixel of dy, and the first element of its image in x. */
-typedef struct pixel {
-    int a, b, at;
-} pixel;
+/* .x, .y: a pixel of dy; .z: the first element of its image in x. Vectors stand for structs, as above. */
+typedef int4 pixel;
 
 static pixel pixel_of(constant int *p, int q) {
-    int pixels = p[ROWS_H] * p[ROWS_W], image = q / pixels;
-    pixel t = {(q - image * pixels) / p[ROWS_W], 0, image * p[SRC_H] * p[SRC_W] * p[SRC_C]};
-    t.b = q - image * pixels - t.a * p[ROWS_W];
-    return t;
+    int pixels = p[ROWS_H] * p[ROWS_W], image = q / pixels, left = q - image * pixels, a = left / p[ROWS_W];
+    return (int4)(a, left - a * p[ROWS_W], image * p[SRC_H] * p[SRC_W] * p[SRC_C], 0);
 }
 
 static pixel onward(constant int *p, pixel t, int by) {
-    t.b += by;
-    while (t.b >= p[ROWS_W]) {
-        t.b -= p[ROWS_W];
-        if (++t.a == p[ROWS_H]) {
-            t.a = 0;
-            t.at += p[SRC_H] * p[SRC_W] * p[SRC_C];
+    t.y += by;
+    while (t.y >= p[ROWS_W]) {
+        t.y -= p[ROWS_W];
+        t.x++;
+        if (t.x == p[ROWS_H]) {
+            t.x = 0;
+            t.z += p[SRC_H] * p[SRC_W] * p[SRC_C];
         }
     }
     return t;
 }
 
-/* A column: where its tap lies from a pixel's, and its channel. */
-typedef struct tap {
-    int h, w, c;
-} tap;
+/* A column. .x, .y: where its tap lies from a pixel's; .z: its channel. */
+typedef int4 tap;
 
 static tap tap_of(constant int *p, int n) {
-    int which = n / p[DEPTH], i = which / p[TAPS_W];
-    tap t = {i * p[STEP_H] + p[BASE_H], (which - i * p[TAPS_W]) * p[STEP_W] + p[BASE_W], n - which * p[DEPTH]};
-    return t;
+    int which = n / p[DEPTH], i = which / p[TAPS_W], j = which - i * p[TAPS_W];
+    return (int4)(i * p[STEP_H] + p[BASE_H], j * p[STEP_W] + p[BASE_W], n - which * p[DEPTH], 0);
 }
 
 static PART_B source(constant int *p, const global float *x, pixel q, tap t) {
-    int h = q.a * p[MUL_H] + t.h, w = q.b * p[MUL_W] + t.w;
+    int h = q.x * p[MUL_H] + t.x, w = q.y * p[MUL_W] + t.y;
     if ((uint)h >= (uint)p[SRC_H] || (uint)w >= (uint)p[SRC_W])
         return 0.0f;
-    return READ_B(x + (q.at + (h * p[SRC_W] + w) * p[SRC_C] + t.c));
+    return READ_B(x + (q.z + (h * p[SRC_W] + w) * p[SRC_C] + t.z));
 }
 
 /* Columns n.. of a row of the result, of which there are `columns`. */
