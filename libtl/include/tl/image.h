@@ -15,6 +15,12 @@ typedef enum tl_alpha {
     TL_ALPHA_BLACK = 2,
 } tl_alpha;
 
+/* How a JPEG much larger than the network wants it is decoded. */
+typedef enum tl_decode {
+    TL_DECODE_EXACT = 0,
+    TL_DECODE_FAST = 1,
+} tl_decode;
+
 /* torchvision's Compose([Resize(resize), CenterCrop(crop), ToTensor(), Normalize(mean, std)]). */
 typedef struct tl_preprocess {
     size_t size;
@@ -22,6 +28,7 @@ typedef struct tl_preprocess {
     int crop;      /* side of the centred square; where the image is smaller, zeros around it. 1 .. 16384 */
     tl_alpha alpha;
     float mean[3], std[3]; /* RGB, of values in 0 .. 1; std > 0 */
+    tl_decode decode;
 } tl_preprocess;
 
 /* ImageNet's: 256, 224, TL_ALPHA_DROP, mean 0.485 0.456 0.406, std 0.229 0.224 0.225. */
