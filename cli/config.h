@@ -59,7 +59,7 @@ typedef struct cli_config {
     int threads, fallback;
     const char *train, *val;
     double val_fraction; /* 0: val is a folder, or "" */
-    int batch, resize, crop, alpha, workers;
+    int batch, resize, crop, alpha, decode, workers;
     double mean[3], std[3];
     bool shuffle;
     const char *arch, *weights;

@@ -63,6 +63,7 @@ static int open_model(const cli_config *config, cli_job *job)
     preprocess.resize = config->resize;
     preprocess.crop = config->crop;
     preprocess.alpha = (tl_alpha)config->alpha;
+    preprocess.decode = (tl_decode)config->decode;
     for (int c = 0; c < 3; c++) {
         preprocess.mean[c] = (float)config->mean[c];
         preprocess.std[c] = (float)config->std[c];

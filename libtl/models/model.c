@@ -162,6 +162,8 @@ tl_status tl_model_set_preprocess(tl_model *model, const tl_preprocess *preproce
                         given.resize, given.crop);
     if (given.alpha < TL_ALPHA_DROP || given.alpha > TL_ALPHA_BLACK)
         return tl__fail(model->context, TL_ERROR_ARGUMENT, "unknown alpha %d", (int)given.alpha);
+    if (given.decode != TL_DECODE_EXACT && given.decode != TL_DECODE_FAST)
+        return tl__fail(model->context, TL_ERROR_ARGUMENT, "unknown decode %d", (int)given.decode);
     for (int c = 0; c < 3; c++)
         if (!isfinite(given.mean[c]) || !isfinite(given.std[c]) || given.std[c] <= 0)
             return tl__fail(model->context, TL_ERROR_ARGUMENT, "mean %g, std %g: must be finite, std more than 0",

@@ -258,6 +258,7 @@ static void values(void **state)
     refuse("[data]\nval = 1.5\n", "2: [data] val = 1.5: a fraction lies between 0 and 1 (a folder of that name: ./1.5)");
     refuse("[data]\nshuffle = maybe\n", "2: [data] shuffle = maybe: must be yes or no");
     refuse("[data]\nalpha = pink\n", "2: [data] alpha = pink: must be drop, white or black");
+    refuse("[data]\ndecode = quick\n", "2: [data] decode = quick: must be exact or fast");
     refuse("[data]\nstd = 1, 1\n", "2: [data] std = 1, 1: must be three numbers, above 0, up to 1000");
     refuse("[data]\nstd = 1, 0, 1\n", "2: [data] std = 1, 0, 1: must be three numbers, above 0, up to 1000");
     refuse("[model]\narch = resnet51\n", "2: unknown network 'resnet51'; did you mean 'resnet50'?");
