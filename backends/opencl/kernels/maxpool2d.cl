@@ -20,29 +20,23 @@ typedef uchar4 wide_uchar;
 #define ROW get_global_id(2)
 #endif
 
-typedef union bytes {
-    wide_uchar all;
-    uchar each[WIDE];
-} bytes;
+DEFINE_SOME(uchar)
+#if TL_VECTORS
+DEFINE_MORE(uchar)
+#else
+#define load_some_uchar load_some4_uchar
+#define store_some_uchar store_some4_uchar
+#endif
 
 void store_index(wide_int where, global uchar *p, int count) {
-    bytes b;
-    b.all = wide_uchar_of(where);
     if (count >= WIDE)
-        store_wide_uchar(b.all, p);
+        store_wide_uchar(wide_uchar_of(where), p);
     else
-        for (int i = 0; i < count; i++)
-            p[i] = b.each[i];
+        store_some_uchar(wide_uchar_of(where), p, count);
 }
 
 wide_int load_index(const global uchar *p, int count) {
-    if (count >= WIDE)
-        return wide_int_of(load_wide_uchar(p));
-    bytes b;
-    b.all = 0;
-    for (int i = 0; i < count; i++)
-        b.each[i] = p[i];
-    return wide_int_of(b.all);
+    return wide_int_of(count >= WIDE ? load_wide_uchar(p) : load_some_uchar(p, count));
 }
 
 /* The first tap of a window that begins at `start` which is inside 0 .. size - 1, and the one after the last. */
