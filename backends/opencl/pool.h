@@ -28,7 +28,7 @@ static inline tl_status opencl_pool_index_fits(opencl_kernel *kernel) {
                            kernel->stem);
 }
 
-/* The arguments POOL of kernels/maxpool2d.cl. */
+/* The arguments POOL of kernels/pool.cl. */
 #define OPENCL_POOL_LETTERS "iiiiiiiiiiiiii"
 #define OPENCL_POOL_STEP(step) ((step) > 0 ? (int)(step) : 1)
 #define OPENCL_POOL_ARGUMENTS(p, op)                                                                                  \

@@ -1,5 +1,6 @@
-/* maxpool2d.cl: maximum pooling and its gradient. On a CPU a work-item takes a row of pixels, on a GPU WIDE channels of a
- * pixel. */
+/* pool.cl: maximum and adaptive average pooling and their gradients. On a CPU a work-item takes a row of pixels, on a GPU
+ * WIDE channels of a pixel. A gradient looks from each pixel at the windows that it is in; on a CPU they are added up in
+ * memory, one after the other over all channels, so that what they have in common is worked out once. */
 #if TL_VECTORS
 typedef uchar16 wide_uchar;
 #define load_wide_uchar(p) vload16(0, p)
@@ -9,6 +10,16 @@ typedef uchar16 wide_uchar;
 #define PIXELS(count) for (int column = 0; column < (count); column++)
 #define CHANNELS(count) for (int c = 0; c < (count); c += WIDE)
 #define ROW get_global_id(0)
+#define SUM_BEGIN(to) int terms = 0
+#define SUM_ADD(to, term)                                                                                     \
+    do {                                                                                                      \
+        CHANNELS(channels) store_some((term) + (terms ? load_some(to + c, channels - c) : (wide)0.0f), to + c, \
+                                      channels - c);                                                          \
+        terms++;                                                                                              \
+    } while (0)
+#define SUM_END(to)                \
+    if (!terms)                    \
+        CHANNELS(channels) store_some((wide)0.0f, to + c, channels - c)
 #else
 typedef uchar4 wide_uchar;
 #define load_wide_uchar(p) vload4(0, p)
@@ -18,6 +29,13 @@ typedef uchar4 wide_uchar;
 #define PIXELS(count) int column = get_global_id(1); if (column < (count))
 #define CHANNELS(count) int c = get_global_id(0) * WIDE; if (c < (count))
 #define ROW get_global_id(2)
+#define SUM_BEGIN(to)           \
+    int c = get_global_id(0) * WIDE; \
+    if (c >= channels)               \
+        return;                      \
+    wide sum = 0.0f
+#define SUM_ADD(to, term) sum += (term)
+#define SUM_END(to) store_some(sum, to + c, channels - c)
 #endif
 
 DEFINE_SOME(uchar)
@@ -104,6 +122,10 @@ int tap_at(int distance, int dilation) {
     return distance % dilation ? -1 : distance / dilation;
 }
 
+wide routed(const global float *dy, const global uchar *index, int tap, int left) {
+    return keep(load_index(index, left) == tap, load_some(dy, left));
+}
+
 kernel void maxpool2d_grad(ARG(float, dy), ARG(uchar, index), ARG(float, dx), POOL) {
     AT(dy);
     AT(index);
@@ -118,18 +140,73 @@ kernel void maxpool2d_grad(ARG(float, dy), ARG(uchar, index), ARG(float, dx), PO
     PIXELS(size.s1) {
         int w = column + pad.s1;
         int2 q01 = windows(w, outputs.s1, taps.s1, stride.s1, dilation.s1);
-        CHANNELS(channels) {
-            wide sum = 0.0f;
-            for (int p = p01.s0; p <= p01.s1; p++)
-                for (int q = q01.s0; q <= q01.s1; q++) {
-                    int i = tap_at(h - p * stride.s0, dilation.s0), j = tap_at(w - q * stride.s1, dilation.s1);
-                    if (i < 0 || j < 0)
-                        continue;
-                    long at = ((image + p) * outputs.s1 + q) * channels + c;
-                    wide_int here = load_index(index + at, channels - c) == i * taps.s1 + j;
-                    sum += keep(here, load_some(dy + at, channels - c));
-                }
-            store_some(sum, dx + (row * size.s1 + column) * channels + c, channels - c);
-        }
+        global float *to = dx + (row * size.s1 + column) * channels;
+        SUM_BEGIN(to);
+        for (int p = p01.s0; p <= p01.s1; p++)
+            for (int q = q01.s0; q <= q01.s1; q++) {
+                int i = tap_at(h - p * stride.s0, dilation.s0), j = tap_at(w - q * stride.s1, dilation.s1);
+                long at = ((image + p) * outputs.s1 + q) * channels;
+                if (i >= 0 && j >= 0)
+                    SUM_ADD(to, routed(dy + at + c, index + at + c, i * taps.s1 + j, channels - c));
+            }
+        SUM_END(to);
+    }
+}
+
+/* ---- average: window o of `outputs` covers floor(o size / outputs) .. ceil((o + 1) size / outputs) ---- */
+
+int first_of(int o, int size, int outputs) {
+    return (int)((long)o * size / outputs);
+}
+int end_of(int o, int size, int outputs) {
+    return (int)(((long)(o + 1) * size + outputs - 1) / outputs);
+}
+
+#define MAPS int n, int channels, int height, int width, int out_height, int out_width
+
+/* A work-item takes WIDE channels of a pixel. Rows of the window are summed on their own, so that large windows lose
+ * nothing. */
+kernel void avgpool2d(ARG(float, x), ARG(float, y), MAPS) {
+    AT(x);
+    AT(y);
+    int c = get_global_id(0) * WIDE, q = get_global_id(1);
+    long row = get_global_id(2), image = row / out_height;
+    int p = (int)(row - image * out_height);
+    if (c >= channels || q >= out_width || image >= n)
+        return;
+    int h0 = first_of(p, height, out_height), h1 = end_of(p, height, out_height);
+    int w0 = first_of(q, width, out_width), w1 = end_of(q, width, out_width);
+    wide sum = 0.0f;
+    for (int h = h0; h < h1; h++) {
+        const global float *from = x + ((image * height + h) * width + w0) * channels + c;
+        wide in_row = 0.0f;
+        for (int w = w0; w < w1; w++, from += channels)
+            in_row += load_some(from, channels - c);
+        sum += in_row;
+    }
+    store_some(sum / (float)((h1 - h0) * (w1 - w0)), y + (row * out_width + q) * channels + c, channels - c);
+}
+
+/* The windows that a pixel is in are those of the transposed problem. */
+kernel void avgpool2d_grad(ARG(float, dy), ARG(float, dx), MAPS) {
+    AT(dy);
+    AT(dx);
+    long row = ROW, image = row / height;
+    int h = (int)(row - image * height);
+    if (image >= n)
+        return;
+    int p0 = first_of(h, out_height, height), p1 = end_of(h, out_height, height);
+    PIXELS(width) {
+        int q0 = first_of(column, out_width, width), q1 = end_of(column, out_width, width);
+        global float *to = dx + (row * width + column) * channels;
+        SUM_BEGIN(to);
+        for (int p = p0; p < p1; p++)
+            for (int q = q0; q < q1; q++) {
+                int rows = end_of(p, height, out_height) - first_of(p, height, out_height);
+                int columns = end_of(q, width, out_width) - first_of(q, width, out_width);
+                const global float *from = dy + ((image * out_height + p) * out_width + q) * channels;
+                SUM_ADD(to, load_some(from + c, channels - c) / (float)(rows * columns));
+            }
+        SUM_END(to);
     }
 }
