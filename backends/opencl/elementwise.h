@@ -8,6 +8,9 @@ static inline int64_t opencl_wide(const opencl_kernel *kernel) {
     return kernel->device->vectors ? 16 : 4;
 }
 
+/* A double as two arguments 'f': a number of twice the precision. */
+#define OPENCL_TWICE(value) (double)(float)(value), (value) - (double)(float)(value)
+
 /* Over `count` floats in pieces of FLAT. */
 static inline opencl_range opencl_flat(const opencl_kernel *kernel, int64_t count) {
     bool vectors = kernel->device->vectors;

@@ -1,9 +1,9 @@
-/* common.cl: what every program begins with. TL_VECTORS: a CPU's cores behind OpenCL (1) or a GPU (0); TL_LANES: floats in
- * a vector of the hardware (1 on GPUs). Products are added with fma() where one rounding is meant and never contracted
- * otherwise, so that results are the same on every device that follows the standard. */
+/* common.cl: what every program begins with. TL_VECTORS: a CPU's cores behind OpenCL (1) or a GPU (0); TL_LANES: floats
+ * in a vector of the hardware (1 on GPUs). Products are added with fma() where one rounding is meant and never
+ * contracted otherwise, so that results are the same on every device that follows the standard. */
 #pragma OPENCL FP_CONTRACT OFF
 
-/* A buffer's two parameters, and at the top of the body the step to where the operand begins. Absent operands are NULL. */
+/* A buffer's two parameters, and at the top of the body the step to where the operand begins. Absent: NULL. */
 #define ARG(type, name) global type *name, ulong name##_at
 #define AT(name) name += name##_at
 
@@ -30,8 +30,8 @@ typedef int4 wide_int;
 #define float_of_int convert_float4
 #endif
 
-/* The same where only the first `count` may be touched; the rest reads as 0. By halves, and not through an array: GPUs keep
- * arrays that are indexed in memory, and some drivers get them wrong. */
+/* The same where only the first `count` may be touched; the rest reads as 0. By halves, not through an array, which a
+ * GPU would keep in memory; and with an int, because Mesa 22 on llvmpipe compares longs wrongly. */
 #define DEFINE_SOME(type)                                                    \
     type##4 load_some4_##type(const global type *p, int count) {             \
         type##2 rest = (type##2)((count & 1) ? p[count & 2] : (type)0, 0);    \
@@ -98,8 +98,9 @@ wide keep(wide_int mask, wide x) {
     return wide_of_bits(bits_of_wide(x) & mask);
 }
 
-/* ---- numbers of twice the precision: hi + lo, with hi the nearest float; 2^-46 or so relative to the largest operand.
- * They stand in for double, which devices need not have, and give the same bits on all that round as they should. ---- */
+/* ---- numbers of twice the precision: hi + lo, with hi the nearest float; results are within about 2^-46.
+ * They stand in for double, which devices need not have, and give the same bits wherever floats round as they should.
+ * ---- */
 
 typedef struct twice {
     wide hi, lo;

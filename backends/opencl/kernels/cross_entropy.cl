@@ -1,8 +1,8 @@
 /* cross_entropy.cl: the loss of rows of logits, and its gradient.
  *
  * Rows of up to SHORT classes are worked on side by side, each in a lane; longer ones one by one, classes side by side.
- * Exponentials are added up in float in an order that depends on the number of classes alone (for long rows 16 sums, then
- * pairwise), everything else with twice the precision. */
+ * Exponentials are added up in float in an order that depends on the number of classes alone (for long rows 16 sums,
+ * then pairwise), everything else with twice the precision. */
 #define SHORT 64
 #define PARTS (16 / WIDE)
 
@@ -26,7 +26,7 @@ wide exp_negative(wide x) {
     return keep(~tiny, p * wide_of_bits(exponent));
 }
 
-/* log(x) for x >= 1 or NaN: x = 2^e m, m near 1, and log m = 2 (s + s^3 / 3 + s^5 / 5 ...) with s = (m - 1) / (m + 1). */
+/* log(x) for x >= 1 or NaN: x = 2^e m, m near 1, and log m = 2 (s + s^3 / 3 + s^5 / 5 ...), s = (m - 1) / (m + 1). */
 twice log_of(wide x) {
     wide_int from = bits_of_wide(x) - 0x3f3504f3; /* the root of 1/2 */
     wide m = wide_of_bits((from & 0x7fffff) + 0x3f3504f3), e = float_of_int(from >> 23), f = m - 1.0f;
@@ -55,7 +55,7 @@ typedef struct group {
     wide_int earlier;
 } group;
 
-/* `count` rows, at most WIDE. On CPUs short ones are turned first, class by class, since lanes are slow to fill one by one. */
+/* `count` rows, at most WIDE. On CPUs short ones are turned first, class by class, since lanes are slow to fill. */
 typedef struct block {
     const global float *x;
     int classes, count;
@@ -250,8 +250,8 @@ sums add_sums(sums a, sums b) {
 }
 
 /* A work-item takes `groups` times `step` rows, at most WIDE at a time. keep: 1 - smoothing. */
-kernel void rows_loss(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, partial), long rows, int classes,
-                      int step, int groups, int ignore, float smoothing, float keep_hi, float keep_lo) {
+kernel void rows_loss(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, partial), long rows,
+                      int classes, int step, int groups, int ignore, float smoothing, float keep_hi, float keep_lo) {
     AT(logits);
     AT(target);
     AT(weight);
@@ -361,9 +361,9 @@ void long_gradients(block b, const global float *weight, global float *dx, aims 
     }
 }
 
-kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, loss), ARG(float, dlogits),
-                          long rows, int classes, int step, int ignore, float smoothing, float keep_hi, float keep_lo,
-                          float scale) {
+kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, loss),
+                          ARG(float, dlogits), long rows, int classes, int step, int ignore, float smoothing,
+                          float keep_hi, float keep_lo, float scale) {
     AT(logits);
     AT(target);
     AT(weight);
@@ -377,7 +377,8 @@ kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weigh
     aims a = aims_at(target + first, weight, classes, ignore, count);
     group g = rows_at(b, a.target);
     twice by = twice_over(twice_from(scale, 0.0f), twice_from(loss[1], 0.0f)), all = twice_from(0.0f, 0.0f);
-    twice own = twice_scaled(twice_from(keep_hi, keep_lo), a.weight), number = twice_from((float)classes, 0.0f), sum = all;
+    twice own = twice_scaled(twice_from(keep_hi, keep_lo), a.weight), number = twice_from((float)classes, 0.0f);
+    twice sum = all;
     for (int c = 0; smooth && c < classes; c++)
         all = twice_plus(all, (wide)(weight ? weight[c] : 1.0f));
     all = twice_over(twice_scaled(all, (wide)smoothing), number);

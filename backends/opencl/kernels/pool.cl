@@ -1,6 +1,6 @@
-/* pool.cl: maximum and adaptive average pooling and their gradients. On a CPU a work-item takes a row of pixels, on a GPU
- * WIDE channels of a pixel. A gradient looks from each pixel at the windows that it is in; on a CPU they are added up in
- * memory, one after the other over all channels, so that what they have in common is worked out once. */
+/* pool.cl: maximum and adaptive average pooling and their gradients. On a CPU a work-item takes a row of pixels, on a
+ * GPU WIDE channels of a pixel. A gradient looks from each pixel at the windows that it is in; on a CPU they are added
+ * up in memory, one after the other over all channels, so that what they have in common is worked out once. */
 #if TL_VECTORS
 typedef uchar16 wide_uchar;
 #define load_wide_uchar(p) vload16(0, p)
