@@ -78,6 +78,11 @@ OPENCL_SOURCES = \
 	%reldir%/relu.c \
 	%reldir%/relu_grad.c \
 	%reldir%/slice.c \
+	%reldir%/tune.c \
+	%reldir%/tune.h \
+	%reldir%/tune_blas.c \
+	%reldir%/tune_store.c \
+	%reldir%/tune_time.c \
 	%reldir%/upsample2d.c \
 	%reldir%/upsample2d.h \
 	%reldir%/upsample2d_grad.c \

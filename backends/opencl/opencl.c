@@ -9,7 +9,7 @@
 
 #include "backends/opencl/blas.h"
 #include "backends/opencl/canary.h"
-#include "backends/opencl/opencl.h"
+#include "backends/opencl/tune.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -36,6 +36,7 @@ static void device_close(tl_backend_device *base) {
     if (!device)
         return;
     tl__opencl_programs_release(device);
+    tl__opencl_tuned_release(device);
     if (tl__opencl_alive(device)) {
         if (device->blas_queue)
             clReleaseCommandQueue(device->blas_queue);
@@ -60,6 +61,7 @@ static const tl_device_ops device_ops = {
     .queue_flush = tl__opencl_queue_flush,
     .queue_finish = tl__opencl_queue_finish,
     .prepare = tl__opencl_prepare,
+    .tune = tl__opencl_tune,
 };
 
 /* ---- what the driver says of a device ---- */
@@ -126,11 +128,13 @@ static tl_status ask(opencl_device *device) {
     return tl__opencl_check(device, code, "clGetDeviceInfo", NULL);
 }
 
-static tl_status start(opencl_device *device, uint32_t index) {
+tl_status tl__opencl_identify(opencl_device *device, uint32_t index) {
     tl_status status = tl__opencl_find(device->host, index, &device->platform, &device->id);
-    if (status != TL_OK)
-        return status;
-    status = ask(device);
+    return status == TL_OK ? ask(device) : status;
+}
+
+static tl_status start(opencl_device *device, uint32_t index) {
+    tl_status status = tl__opencl_identify(device, index);
     if (status == TL_OK)
         status = option_vectors(device);
     if (status != TL_OK)
@@ -168,6 +172,7 @@ static const tl_backend backend = {
     .priority = 0,
     .probe = tl__opencl_probe,
     .open = device_open,
+    .tuned = tl__opencl_tuned_each,
 };
 
 TL_BACKEND_ENTRY(opencl);
