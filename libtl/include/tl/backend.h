@@ -219,7 +219,7 @@ typedef struct tl_device_properties {
     const char *description;   /* "AVX-512, 2 threads"; lives with the device */
 } tl_device_properties;
 
-/* All are required, but for buffer_host where the device is not host_visible. */
+/* All are required, but for buffer_host where the device is not host_visible, and peak. */
 typedef struct tl_device_ops {
     uint32_t size;
 
@@ -248,6 +248,11 @@ typedef struct tl_device_ops {
      * fused node or runs it elsewhere. Any other failure ends the plan. */
     tl_status (*prepare)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
                          uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
+
+    /* May be NULL. Multiplications and additions a second that the whole device does at most on numbers of a type
+     * (tl_dtype; sums in float), measured now on registers alone, in a tenth of a second or so. It is what speeds are
+     * compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
+    tl_status (*peak)(tl_backend_device *device, int32_t dtype, double *flops);
 } tl_device_ops;
 
 /* All are required. */
