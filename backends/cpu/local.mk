@@ -23,11 +23,14 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/avgpool2d.c \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
+	%reldir%/concat.c \
 	%reldir%/cross_entropy.c \
 	%reldir%/dropout.c \
 	%reldir%/maxpool2d.c \
 	%reldir%/normalize.c \
-	%reldir%/relu.c
+	%reldir%/relu.c \
+	%reldir%/resample.h \
+	%reldir%/upsample2d.c
 
 CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
@@ -39,6 +42,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/gemm_spread_outer.c \
 	%reldir%/peak.c \
 	%reldir%/pool.c \
+	%reldir%/resample.c \
 	%reldir%/special.c \
 	%reldir%/winograd.c
 

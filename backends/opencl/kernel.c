@@ -1,6 +1,7 @@
 /* kernel.c: prepares kernels, and the life of a prepared one. */
 #include <string.h>
 
+#include "backends/opencl/canary.h"
 #include "backends/opencl/launch.h"
 
 /* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
@@ -93,10 +94,22 @@ static const tl_kernel_ops kernel_ops = {sizeof(kernel_ops), bind, enqueue, rele
 
 /* ---- prepare ---- */
 
+/* The option "conv" names the one implementation that a convolution is to have. */
+static const char *asked_for(const opencl_kernel *kernel) {
+    bool convolution = kernel->op.op == TL_OP_CONV2D || kernel->op.op == TL_OP_CONV2D_GRAD_INPUT ||
+                       kernel->op.op == TL_OP_CONV2D_GRAD_WEIGHT;
+    return convolution ? kernel->device->host->option(kernel->device->host->user, "conv") : NULL;
+}
+
 static tl_status choose(opencl_kernel *kernel) {
     const opencl_implementation *list = table[kernel->op.op].implementations;
-    tl_status status = TL_UNSUPPORTED;
+    const char *asked = asked_for(kernel);
+    tl_status status = asked ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
+                                               kernel->stem, asked)
+                             : TL_UNSUPPORTED;
     for (; list->name; list++) {
+        if (asked && strcmp(asked, list->name) != 0)
+            continue;
         kernel->base.implementation = list->name;
         status = list->prepare(kernel);
         if (status != TL_UNSUPPORTED)
@@ -123,6 +136,9 @@ tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, cons
     const uint32_t counts[2] = {input_count, output_count};
     if (!form_fits(table[op->op].stem, lists, operands, counts, text, sizeof(text)))
         return tl__opencl_fail(device, TL_ERROR_INTERNAL, "%s", text);
+    status = tl__opencl_canary(device, op->op, tl__opencl_canary_class(op, operands));
+    if (status != TL_OK)
+        return status;
     bound_kernel *bound = tl__opencl_allocate(device, sizeof(*bound));
     if (!bound)
         return TL_ERROR_MEMORY;

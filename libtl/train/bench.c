@@ -119,6 +119,7 @@ static void measure_peak(const bench *b, tl_device *device, tl_bench_result *res
 static tl_status measure(bench *b, tl_device *device, double start, tl_bench_result *result) {
     TL__TRY(step(b));
     result->first_seconds = tl__seconds() - start;
+    tl__plan_log(plan_of(b));
     double begin = tl__seconds();
     int steps = 0;
     while (steps < 3 || (tl__seconds() - begin < b->options.seconds && steps < MAX_STEPS)) {

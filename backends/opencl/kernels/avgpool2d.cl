@@ -15,7 +15,7 @@ kernel void avgpool2d(ARG(float, x), ARG(float, y), MAPS) {
     AT(y);
     int c = get_global_id(0) * WIDE, q = get_global_id(1);
     long row = get_global_id(2), image = row / out_height;
-    int p = (int)(row % out_height);
+    int p = (int)(row - image * out_height);
     if (c >= channels || q >= out_width || image >= n)
         return;
     int h0 = first_of(p, height, out_height), h1 = end_of(p, height, out_height);
@@ -36,7 +36,7 @@ kernel void avgpool2d_grad(ARG(float, dy), ARG(float, dx), MAPS) {
     AT(dx);
     int c = get_global_id(0) * WIDE, w = get_global_id(1);
     long row = get_global_id(2), image = row / height;
-    int h = (int)(row % height);
+    int h = (int)(row - image * height);
     if (c >= channels || w >= width || image >= n)
         return;
     /* the windows that this pixel is in are those of the transposed problem */

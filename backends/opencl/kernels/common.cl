@@ -16,6 +16,7 @@ typedef int16 wide_int;
 #define store_wide(v, p) vstore16(v, 0, p)
 #define bits_of_wide as_int16
 #define wide_of_bits as_float16
+#define float_of_int convert_float16
 #else
 #define WIDE 4
 typedef float4 wide;
@@ -24,6 +25,7 @@ typedef int4 wide_int;
 #define store_wide(v, p) vstore4(v, 0, p)
 #define bits_of_wide as_int4
 #define wide_of_bits as_float4
+#define float_of_int convert_float4
 #endif
 
 /* The same where only the first `count` may be touched; the rest reads as 0. */
@@ -31,6 +33,10 @@ typedef union lanes {
     wide all;
     float each[WIDE];
 } lanes;
+typedef union lanes_int {
+    wide_int all;
+    int each[WIDE];
+} lanes_int;
 
 wide load_some(const global float *p, long count) {
     if (count >= WIDE)
@@ -63,4 +69,73 @@ wide relu_of_wide(wide x) {
 /* x where the mask is -1, 0 where it is 0. */
 wide keep(wide_int mask, wide x) {
     return wide_of_bits(bits_of_wide(x) & mask);
+}
+
+/* ---- numbers of twice the precision: hi + lo, with hi the nearest float; 2^-46 or so relative to the largest operand.
+ * They stand in for double, which devices need not have, and give the same bits on all that round as they should. ---- */
+
+typedef struct twice {
+    wide hi, lo;
+} twice;
+
+twice twice_of(wide hi, wide lo) { /* |lo| is not above |hi| */
+    twice r;
+    r.hi = hi + lo;
+    r.lo = lo - (r.hi - hi);
+    return r;
+}
+twice twice_from(float hi, float lo) {
+    twice r;
+    r.hi = hi;
+    r.lo = lo;
+    return r;
+}
+twice twice_sum(wide a, wide b) {
+    twice r;
+    r.hi = a + b;
+    wide bb = r.hi - a;
+    r.lo = (a - (r.hi - bb)) + (b - bb);
+    return r;
+}
+twice twice_add(twice a, twice b) {
+    twice s = twice_sum(a.hi, b.hi), t = twice_sum(a.lo, b.lo);
+    s = twice_of(s.hi, s.lo + t.hi);
+    return twice_of(s.hi, s.lo + t.lo);
+}
+twice twice_plus(twice a, wide b) {
+    twice s = twice_sum(a.hi, b);
+    return twice_of(s.hi, s.lo + a.lo);
+}
+twice twice_minus(twice a) {
+    a.hi = -a.hi;
+    a.lo = -a.lo;
+    return a;
+}
+twice twice_product(wide a, wide b) {
+    twice r;
+    r.hi = a * b;
+    r.lo = fma(a, b, -r.hi);
+    return r;
+}
+twice twice_times(twice a, twice b) {
+    twice p = twice_product(a.hi, b.hi);
+    return twice_of(p.hi, p.lo + fma(a.hi, b.lo, a.lo * b.hi));
+}
+twice twice_scaled(twice a, wide b) {
+    twice p = twice_product(a.hi, b);
+    return twice_of(p.hi, fma(a.lo, b, p.lo));
+}
+twice twice_over(twice a, twice b) {
+    wide q = a.hi / b.hi;
+    twice rest = twice_add(a, twice_minus(twice_scaled(b, q)));
+    wide second = rest.hi / b.hi;
+    rest = twice_add(rest, twice_minus(twice_scaled(b, second)));
+    twice r = twice_of(q, second);
+    return twice_of(r.hi, r.lo + rest.hi / b.hi);
+}
+/* Of what is above 0. */
+twice twice_root(twice a) {
+    wide s = sqrt(a.hi);
+    twice rest = twice_add(a, twice_minus(twice_product(s, s)));
+    return twice_of(s, rest.hi / (2.0f * s));
 }

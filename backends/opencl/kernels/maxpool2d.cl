@@ -70,9 +70,10 @@ kernel void maxpool2d(ARG(float, x), ARG(float, y), ARG(uchar, index), POOL) {
     long row = ROW;
     if (row >= (long)n * outputs.s0)
         return;
-    int h = (int)(row % outputs.s0) * stride.s0 - pad.s0;
+    long number = row / outputs.s0;
+    int h = (int)(row - number * outputs.s0) * stride.s0 - pad.s0;
     int2 i01 = inside(h, size.s0, taps.s0, dilation.s0);
-    const global float *image = x + row / outputs.s0 * size.s0 * size.s1 * channels;
+    const global float *image = x + number * size.s0 * size.s1 * channels;
     PIXELS(outputs.s1) {
         int w = column * stride.s1 - pad.s1;
         int2 j01 = inside(w, size.s1, taps.s1, dilation.s1);
@@ -117,8 +118,8 @@ kernel void maxpool2d_grad(ARG(float, dy), ARG(uchar, index), ARG(float, dx), PO
     long row = ROW;
     if (row >= (long)n * size.s0)
         return;
-    long image = row / size.s0 * outputs.s0;
-    int h = (int)(row % size.s0) + pad.s0;
+    long number = row / size.s0, image = number * outputs.s0;
+    int h = (int)(row - number * size.s0) + pad.s0;
     int2 p01 = windows(h, outputs.s0, taps.s0, stride.s0, dilation.s0);
     PIXELS(size.s1) {
         int w = column + pad.s1;
