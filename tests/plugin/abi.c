@@ -102,7 +102,7 @@ static const struct {
     FIELD(struct tl_backend_kernel, ops, 0),
     FIELD(struct tl_backend_kernel, workspace, 8),
     FIELD(struct tl_backend_kernel, implementation, 16),
-    SIZE(tl_backend, 48),
+    SIZE(tl_backend, 56),
     FIELD(tl_backend, size, 0),
     FIELD(tl_backend, abi, 4),
     FIELD(tl_backend, name, 8),
@@ -110,6 +110,18 @@ static const struct {
     FIELD(tl_backend, priority, 24),
     FIELD(tl_backend, probe, 32),
     FIELD(tl_backend, open, 40),
+    FIELD(tl_backend, tuned, 48),
+    SIZE(tl_tuning, 32),
+    FIELD(tl_tuning, size, 0),
+    FIELD(tl_tuning, user, 8),
+    FIELD(tl_tuning, candidate, 16),
+    FIELD(tl_tuning, chosen, 24),
+    SIZE(tl_tuned, 40),
+    FIELD(tl_tuned, size, 0),
+    FIELD(tl_tuned, device, 8),
+    FIELD(tl_tuned, form, 16),
+    FIELD(tl_tuned, implementation, 24),
+    FIELD(tl_tuned, seconds, 32),
 };
 
 static void layouts(void **state) {
