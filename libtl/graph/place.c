@@ -144,7 +144,7 @@ static int bring(tl__plan *plan, int node, int v, int device) {
         if (home < 0 || device == TL__DEVICE)
             return home;
     }
-    tl__slot copy = {.device = device, .bytes = tl__desc_bytes(&value->desc), .first = (int)plan->step_count, .same_as = -1};
+    tl__slot copy = {.device = device, .bytes = tl__desc_bytes(&value->desc), .first = (int)plan->step_count, .same_as = -1, .copy = true};
     int slot = add_slot(plan, copy);
     if (slot < 0 || transfer(plan, node, home, slot) != TL_OK)
         return -1;
@@ -170,7 +170,7 @@ static tl_status add_kernel(tl__plan *plan, int index, int device, tl_backend_ke
         if (v < 0)
             continue;
         if (device == TL__FALLBACK && is_external(&plan->graph->values[v])) {
-            tl__slot local = {.device = device, .bytes = tl__desc_bytes(&plan->graph->values[v].desc), .first = (int)plan->step_count, .same_as = -1};
+            tl__slot local = {.device = device, .bytes = tl__desc_bytes(&plan->graph->values[v].desc), .first = (int)plan->step_count, .same_as = -1, .copy = true};
             slots[i] = plan->value_slots[v][device] = add_slot(plan, local);
         } else {
             slots[i] = home_slot(plan, v, device);

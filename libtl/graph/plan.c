@@ -176,8 +176,10 @@ tl_status tl__plan_run_timed(tl__plan *plan, void *user,
     return TL_OK;
 }
 
+/* Where a value is to be found after a run, or to be put before it: at home, not where a copy was that others replaced. */
 static tl_view value_view(const tl__plan *plan, int value, int *device) {
-    *device = plan->value_slots[value][TL__DEVICE] >= 0 ? TL__DEVICE : TL__FALLBACK;
+    const int *slots = plan->value_slots[value];
+    *device = slots[TL__DEVICE] >= 0 && !plan->slots[slots[TL__DEVICE]].copy ? TL__DEVICE : TL__FALLBACK;
     tl_view view = slot_view(plan, plan->value_slots[value][*device]);
     view.bytes = tl__desc_bytes(&plan->graph->values[value].desc);
     return view;

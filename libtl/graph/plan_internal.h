@@ -27,6 +27,7 @@ typedef struct tl__slot {
     int same_as;     /* shares the place of this slot; -1: has its own */
     int chunk;
     uint64_t offset;
+    bool copy;     /* of a value whose home is on the other device */
     bool external; /* `view` was given by the trainer */
     tl_view view;
 } tl__slot;
