@@ -85,6 +85,25 @@ static vf load_valid(const global float *from, int valid) {
     return x;
 }
 
+/* What follows the sums of a row, of which `valid` are there. */
+static void finish_row(vf s, int valid, int relu, const global float *bias, const global float *residual,
+                       const global float *mask, global float *to) {
+    if (bias)
+        s += load_some(bias, valid);
+    if (residual)
+        s += load_some(residual, valid);
+    if (relu)
+        s = select(s, (vf)0.0f, s < 0.0f);
+    if (mask)
+        s = select((vf)0.0f, s, load_some(mask, valid) > 0.0f);
+    if (valid == TL_LANES) {
+        v_store(s, 0, to);
+        return;
+    }
+    for (int l = 0; l < valid; l++)
+        to[l] = ((const float *)&s)[l];
+}
+
 /* A tile of ROWS rows by one vector: rows are pixels of the destination as in conv2d_vectors.cl, a tap's piece is the
  * same vector of channels in the source. Packed weights are [vector][tap][channel of the group][lane]. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
@@ -170,20 +189,8 @@ void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const f
                     n++;
                 }
             }
-            vf s = last[r - row];
-            if (bias)
-                s += load_valid(bias + column, valid);
-            if (residual)
-                s += load_valid(residual + at, valid);
-            if (relu)
-                s = select(s, (vf)0.0f, s < 0.0f);
-            if (mask)
-                s = select((vf)0.0f, s, load_valid(mask + at, valid) > 0.0f);
-            if (valid == TL_LANES)
-                v_store(s, 0, to + at);
-            else
-                for (int l = 0; l < valid; l++)
-                    to[at + l] = ((const float *)&s)[l];
+            finish_row(last[r - row], valid, relu, bias ? bias + column : bias, residual ? residual + at : residual,
+                       mask ? mask + at : mask, to + at);
         }
     }
 }

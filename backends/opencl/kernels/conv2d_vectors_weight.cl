@@ -7,8 +7,6 @@
 #define v_store CAT(vstore, TL_LANES)
 #define WIDTH (NV * TL_LANES)
 #define UNROLL __attribute__((opencl_unroll_hint))
-/* So that each vector is in one line of the cache. */
-#define ALIGNED __attribute__((aligned(4 * TL_LANES)))
 #define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
 
 /* Where a panel begins in a pixel's row of taps and channels: in unit (i, j) of a kernel's rows, `begin` floats on. A unit
@@ -44,6 +42,40 @@ static void gather(const global float *image, int from_height, int from_width, i
     }
 }
 
+/* `height` rows of dw: sums over a block's pixels of dy times what was brought together, or adds them. */
+static void multiply(const global float *dy, int outputs, const vf *rows, int count, int height, int valid,
+                     int row_length, int add, global float *dw) {
+    int step[MR];
+    vf sum[MR][NV];
+    UNROLL for (int i = 0; i < MR; i++)
+        step[i] = min(i, height - 1);
+    EACH_SUM sum[i][j] = 0.0f;
+    for (int p = 0; p < count; p++, dy += outputs) {
+        vf w[NV];
+        UNROLL for (int j = 0; j < NV; j++)
+            w[j] = rows[p * NV + j];
+        UNROLL for (int i = 0; i < MR; i++) {
+            const vf s = dy[step[i]];
+            UNROLL for (int j = 0; j < NV; j++)
+                sum[i][j] = fma(w[j], s, sum[i][j]);
+        }
+    }
+    vf last[MR * NV];
+    EACH_SUM last[i * NV + j] = sum[i][j];
+    const vf *mine = last;
+    for (int i = 0; i < height; i++, dw += row_length, mine += NV) {
+        if (valid == WIDTH) {
+            UNROLL for (int j = 0; j < NV; j++) {
+                const vf before = add ? v_load(j, dw) : (vf)0.0f;
+                v_store(before + mine[j], j, dw);
+            }
+            continue;
+        }
+        for (int c = 0; c < valid; c++)
+            dw[c] = (add ? dw[c] : 0.0f) + ((const float *)mine)[c];
+    }
+}
+
 /* A work-item takes some rows (outputs of a group) of a panel of columns (taps and inputs) over a chunk of pixels. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), long pixels, int out_height, int out_width,
@@ -60,7 +92,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     const int row_begin = (int)(tiles * part / row_parts) * MR;
     const int row_end = min((int)(tiles * (part + 1) / row_parts) * MR, group_outputs);
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
-    ALIGNED float rows[BLOCK * WIDTH];
+    vf rows[BLOCK * NV]; /* as floats they would be out of line with the cache */
     x += group * group_channels;
     dy += group * group_outputs;
     dw += ((long)chunk * outputs + (long)group * group_outputs) * row_length + column;
@@ -73,7 +105,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     const bool whole = valid == WIDTH && offset + WIDTH <= group_channels;
     for (int i = 0; i < block; i++)
         for (int c = valid; c < WIDTH; c++)
-            rows[i * WIDTH + c] = 0.0f;
+            ((float *)rows)[i * WIDTH + c] = 0.0f;
     for (long at = first; at < end; at += block) {
         const int count = (int)min((long)block, end - at);
         long line = at / out_width;
@@ -81,7 +113,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
         for (int i = 0; i < count; i++) {
             const global float *image = x + (long)n * height * width * channels;
             const int from_y = out_y * stride_y - pad_y, from_x = out_x * stride_x - pad_x;
-            float *to = rows + i * WIDTH;
+            float *to = (float *)(rows + i * NV);
             if (whole) {
                 const int y_in = from_y + offset_y, x_in = from_x + offset_x;
                 const bool inside = (uint)y_in < (uint)height && (uint)x_in < (uint)width;
@@ -101,37 +133,8 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
             }
         }
         for (int row = row_begin; row < row_end; row += MR) {
-            const global float *a = dy + at * outputs + row;
-            int step[MR];
-            vf sum[MR][NV];
-            UNROLL for (int i = 0; i < MR; i++)
-                step[i] = min(row + i, row_end - 1) - row;
-            EACH_SUM sum[i][j] = 0.0f;
-            for (int p = 0; p < count; p++, a += outputs) {
-                vf w[NV];
-                UNROLL for (int j = 0; j < NV; j++)
-                    w[j] = v_load(p * NV + j, rows);
-                UNROLL for (int i = 0; i < MR; i++) {
-                    const vf s = a[step[i]];
-                    UNROLL for (int j = 0; j < NV; j++)
-                        sum[i][j] = fma(w[j], s, sum[i][j]);
-                }
-            }
-            ALIGNED float last[MR * WIDTH];
-            EACH_SUM v_store(sum[i][j], i * NV + j, last);
-            global float *to = dw + (long)row * row_length;
-            const float *mine = last;
-            for (int i = row; i < min(row + MR, row_end); i++, to += row_length, mine += WIDTH) {
-                if (valid == WIDTH) {
-                    UNROLL for (int j = 0; j < NV; j++) {
-                        const vf before = at > first ? v_load(j, to) : (vf)0.0f;
-                        v_store(before + v_load(j, mine), j, to);
-                    }
-                    continue;
-                }
-                for (int c = 0; c < valid; c++)
-                    to[c] = (at > first ? to[c] : 0.0f) + mine[c];
-            }
+            multiply(dy + at * outputs + row, outputs, rows, count, min(MR, row_end - row), valid, row_length, at > first,
+                     dw + (long)row * row_length);
         }
     }
 }
