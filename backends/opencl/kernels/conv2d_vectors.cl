@@ -1,8 +1,8 @@
-/* conv2d_vectors.cl: conv2d and conv2d_grad_input on a CPU's cores, as one matrix product. A work-group is one work-item
- * and keeps a tile of MR rows by NV vectors in registers while k runs; neither local memory nor barriers.
+/* conv2d_vectors.cl: conv2d and conv2d_grad_input on a CPU's cores, as one matrix product. A work-group is one
+ * work-item and keeps a tile of MR rows by NV vectors in registers while k runs; neither local memory nor barriers.
  *
- * Every sum is made in the order of libtl's CPU backend, chains of CHAIN fused multiply-adds (and up to LINE - 1 more) that
- * are then added up, so that both give the same bits. */
+ * Every sum is made in the order of libtl's CPU backend, chains of CHAIN fused multiply-adds (and up to LINE - 1 more)
+ * that are then added up, so that both give the same bits. */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define vf CAT(float, TL_LANES)
@@ -22,8 +22,8 @@ typedef struct rows_source {
 } rows_source;
 
 /* Sums of the tile at `row` over taps t_begin .. t_end - 1 and floats k_begin .. k_end - 1 of each, or adds them. */
-static void multiply(const rows_source *s, const global float *b, int row, int t_begin, int t_end, int k_begin, int k_end,
-                     int add, vf *sums) {
+static void multiply(const rows_source *s, const global float *b, int row, int t_begin, int t_end, int k_begin,
+                     int k_end, int add, vf *sums) {
     const global float *image[MR];
     int y[MR], x[MR];
     UNROLL for (int i = 0; i < MR; i++) {
@@ -111,8 +111,8 @@ static void finish_row(const vf *sums, int valid, int relu, const global float *
 
 /* Rows of the product are pixels of the destination, in `strips` of at most STRIP; each strip meets every panel of
  * columns, and panels follow one another fastest, so that its pixels stay in the cache. Tap (i, j) of pixel (y, x) is
- * `depth` floats of the source's pixel (y, x) * step + offset + (i, j) * tap, zeros where that is outside. Where all of k
- * is too much for the cache, it comes in parts, each of which all rows of the strip go through. */
+ * `depth` floats of the source's pixel (y, x) * step + offset + (i, j) * tap, zeros where that is outside. Where all
+ * of k is too much for the cache, it comes in parts, each of which all rows of the strip go through. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const float, bias),
                   ARG(const float, residual), ARG(const float, mask), ARG(float, to), long zeros_at,
@@ -120,7 +120,8 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                   int from_height, int from_width, int from_pixel, int step_y, int step_x, int offset_y, int offset_x,
                   int tap_y, int tap_x, int taps, int taps_x, int depth, int group_from,
                   int columns, int parts, int part_taps, int part_depth,
-                  int to_height, int to_width, int to_pixel, int to_step_y, int to_step_x, int to_y, int to_x, int relu) {
+                  int to_height, int to_width, int to_pixel, int to_step_y, int to_step_x, int to_y, int to_x,
+                  int relu) {
     AT(from);
     AT(packed);
     AT(bias);
@@ -134,8 +135,8 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
     const int row_begin = (int)(tiles * strip / strips) * MR;
     const int row_end = min((int)(tiles * (strip + 1) / strips) * MR, rows);
     vf sums[STRIP * NV]; /* as floats they would be out of line with the cache, and take twice as long to compile */
-    const rows_source source = {from + group * group_from, packed + zeros_at, rows, count_y, count_x, from_height, from_width,
-                                from_pixel, step_y, step_x, offset_y, offset_x, tap_y, tap_x, taps_x};
+    const rows_source source = {from + group * group_from, packed + zeros_at, rows, count_y, count_x, from_height,
+                                from_width, from_pixel, step_y, step_x, offset_y, offset_x, tap_y, tap_x, taps_x};
     const global float *b_part = packed + phase_at + ((long)group * panels + panel) * taps * depth * WIDTH;
     for (int part = 0; part < parts; part++) {
         const bool by_taps = part_taps < taps;
@@ -166,8 +167,8 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
 }
 
 /* Weights [O, taps, C / groups] into panels [tap][k][WIDTH] of one phase, whose taps are first + (i, j) * step of the
- * kernel's; columns are outputs, or with `transposed` inputs. A work-item takes a line of taps of a panel; the first one
- * also writes the zeros. Blocks of k use each line of the weights whole. */
+ * kernel's; columns are outputs, or with `transposed` inputs. A work-item takes a line of taps of a panel; the first
+ * one also writes the zeros. Blocks of k use each line of the weights whole. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_pack(ARG(const float, weights), ARG(float, packed), long zeros_at, long phase_at, int zeros, int transposed,
                  int taps_x, int first_y, int first_x, int step_y, int step_x, int kernel_height, int kernel_width,
