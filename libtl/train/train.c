@@ -28,6 +28,10 @@ typedef struct run {
     tl_progress progress;
     double phase_start;
     tl_epoch best, last;
+    bool dry;                  /* make ready, run nothing */
+    int *largest;              /* with dry: find the largest batch up to this one */
+    char *plans;               /* reports of this stage's plans */
+    uint64_t activation_bytes; /* of the largest of them */
 } run;
 
 static void report_progress(void *user, int64_t done, int64_t total) {
@@ -50,6 +54,17 @@ static uint64_t cache_limit(const run *r) {
     if (r->options->cache_limit)
         return r->options->cache_limit;
     return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
+}
+
+static tl_status note_plan(run *r, const tl__plan *plan) {
+    uint64_t bytes = tl__plan_device_bytes(plan);
+    char *longer = tl__printf(r->context, "%s%s", r->plans ? r->plans : "", tl__plan_report(plan));
+    if (!longer)
+        return TL_ERROR_MEMORY;
+    tl__free(r->context, r->plans);
+    r->plans = longer;
+    r->activation_bytes = bytes > r->activation_bytes ? bytes : r->activation_bytes;
+    return TL_OK;
 }
 
 /* ---- features ---- */
@@ -75,10 +90,11 @@ static tl_status compute_features(run *r, tl__runner *runner) {
 
 /* Decides whether this stage's steps read features, and computes them unless those of the stage before serve.
  * *reason: up to where, or why not. */
-static tl_status begin_features(run *r, char reason[128]) {
+static tl_status begin_features(run *r, char reason[128], bool *cached) {
     tl_trainer *trainer = r->trainer;
     tl__engine *engine = trainer->engine;
     tl__runner *runner;
+    *cached = false;
     if (!r->options->cache_features || trainer->cut < 0) {
         snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
         drop_features(r);
@@ -88,13 +104,13 @@ static tl_status begin_features(run *r, char reason[128]) {
     TL__TRY(tl__runner_create(engine, &draw, TL__PART_FEATURES, trainer->cut, &runner));
     uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
     const char *name = tl__plan_value(runner->plans[0].plan, trainer->cut)->name;
-    tl_status status = TL_OK;
-    bool fits = bytes <= cache_limit(r);
+    tl_status status = note_plan(r, runner->plans[0].plan);
+    bool fits = *cached = bytes <= cache_limit(r);
     if (fits)
         snprintf(reason, 128, "%s", name);
     else
         snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
-    if (!fits || !r->features || r->features->cut != trainer->cut) {
+    if (!r->dry && status == TL_OK && (!fits || !r->features || r->features->cut != trainer->cut)) {
         drop_features(r);
         if (fits)
             status = compute_features(r, runner);
@@ -116,6 +132,15 @@ static void count_parameters(const tl_model *model, tl_stage_report *report) {
     }
 }
 
+static void tell_memory(const run *r, tl_stage_report *report) {
+    tl__memory memory = tl__engine_memory(r->trainer->engine);
+    report->frozen_bytes = memory.frozen;
+    report->state_bytes = memory.state;
+    report->activation_bytes = r->activation_bytes;
+    report->device_bytes = r->trainer->engine->device->properties.memory;
+    report->device_buffer_bytes = memory.largest_buffer;
+}
+
 static tl_status begin_stage(run *r, size_t index) {
     tl_trainer *trainer = r->trainer;
     char reason[128];
@@ -126,15 +151,27 @@ static tl_status begin_stage(run *r, size_t index) {
         TL__TRY(tl_trainer_stage(trainer, index));
     tl_stage_report report = {.size = sizeof report, .stage = trainer->stages[index].name, .stage_index = (int)index};
     count_parameters(r->model, &report);
-    TL__TRY(begin_features(r, reason));
-    tl__trainer_use_features(trainer, r->features != NULL);
-    TL__TRY(tl__trainer_prepare(trainer, count, &report.plan));
-    report.features_cached = r->features != NULL;
+    tl__free(r->context, r->plans);
+    r->plans = NULL;
+    r->activation_bytes = 0;
+    TL__TRY(begin_features(r, reason, &report.features_cached));
+    tl__trainer_use_features(trainer, report.features_cached);
+    if (r->largest)
+        return tl__trainer_largest(trainer, *r->largest, r->largest);
+    tl__plan *plan;
+    TL__TRY(tl__trainer_prepare(trainer, count, &plan));
+    TL__TRY(note_plan(r, plan));
     report.cache = reason;
     if (r->val) {
-        tl__draw_options draw = tl__trainer_draw(trainer, r->val_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch));
-        TL__TRY(tl__runner_create(trainer->engine, &draw, r->val_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut, &r->val_runner));
+        bool from_features = report.features_cached;
+        int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
+        tl__draw_options draw = tl__trainer_draw(trainer, at_once);
+        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut,
+                                  &r->val_runner));
+        TL__TRY(note_plan(r, r->val_runner->plans[0].plan));
     }
+    report.plan = r->plans;
+    tell_memory(r, &report);
     if (r->options->on_stage)
         r->options->on_stage(r->options->user, &report);
     return TL_OK;
@@ -259,6 +296,8 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     r->options = &r->trainer->options;
     for (size_t i = 0; i < r->options->stage_count; i++)
         r->epochs += r->trainer->stages[i].epochs;
+    if (r->dry)
+        return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
     r->labels = tl__alloc(r->context, (size_t)r->options->batch * sizeof *r->labels);
     if (!r->order || !r->labels)
@@ -283,6 +322,18 @@ static tl_status find_changed(run *r, bool *changed) {
             changed[i] |= tl__parameter_live(r->model->parameters[i]);
     }
     return TL_OK;
+}
+
+static void release(run *r) {
+    tl__loader_destroy(r->loader);
+    tl__loader_destroy(r->val_loader);
+    drop_features(r);
+    tl__runner_destroy(r->val_runner);
+    tl_trainer_destroy(r->trainer);
+    tl__free(r->context, r->order);
+    tl__free(r->context, r->labels);
+    tl__free(r->context, r->confusion);
+    tl__free(r->context, r->plans);
 }
 
 static tl_status train(run *r, bool *changed, tl_train_result *result) {
@@ -320,14 +371,7 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
         tl_trainer_sync(r.trainer); /* what it had learned; the failure to report is the first one */
         memcpy(model->context->message, message, sizeof message);
     }
-    tl__loader_destroy(r.loader);
-    tl__loader_destroy(r.val_loader);
-    drop_features(&r);
-    tl__runner_destroy(r.val_runner);
-    tl_trainer_destroy(r.trainer);
-    tl__free(model->context, r.order);
-    tl__free(model->context, r.labels);
-    tl__free(model->context, r.confusion);
+    release(&r);
     tl__free(model->context, changed);
     if (status == TL_OK && result) {
         made.last = r.last;
@@ -338,4 +382,56 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
         result->size = size;
     }
     return status;
+}
+
+/* ---- without training ---- */
+
+static tl_status rehearse(run *r, bool *changed, tl_device *device, const tl_train_options *options) {
+    TL__TRY(prepare(r, device, options));
+    if (r->largest) {
+        r->trainer->engine->measure = true;
+        if (tl__device_is_own_cpu(device))
+            r->trainer->engine->allowed = tl__free_memory() / 2;
+    }
+    TL__TRY(find_changed(r, changed));
+    for (size_t stage = 0; stage < r->options->stage_count; stage++) {
+        TL__TRY(begin_stage(r, stage));
+        if (r->largest && *r->largest == 0)
+            return tl__fail(r->context, TL_ERROR_MEMORY, "stage %s: not even one image at a time fits %s",
+                            r->trainer->stages[stage].name, tl_device_name(device));
+    }
+    return TL_OK;
+}
+
+static tl_status rehearsal(run *r, tl_device *device, const tl_train_options *options) {
+    bool *changed = tl__calloc(r->context, r->model->parameter_count, sizeof *changed);
+    r->dry = true;
+    tl_status status = changed ? rehearse(r, changed, device, options) : TL_ERROR_MEMORY;
+    release(r);
+    tl__free(r->context, changed);
+    return status;
+}
+
+tl_status tl_train_dry_run(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val,
+                           const tl_train_options *options) {
+    run r = {.context = model->context, .model = model, .train = train_set, .val = val};
+    return rehearsal(&r, device, options);
+}
+
+tl_status tl_train_largest_batch(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val,
+                                 const tl_train_options *options, int limit, int *batch) {
+    size_t images = tl_dataset_size(train_set);
+    int largest = (size_t)limit < images ? limit : (int)images;
+    run r = {.context = model->context, .model = model, .train = train_set, .val = val, .largest = &largest};
+    tl_train_options own;
+    tl_train_options_init(&own, sizeof own);
+    if (options)
+        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
+    if (limit < 1)
+        return tl__fail(r.context, TL_ERROR_ARGUMENT, "batches up to %d", limit);
+    own.size = sizeof own;
+    own.batch = largest;
+    TL__TRY(rehearsal(&r, device, &own));
+    *batch = largest;
+    return TL_OK;
 }
