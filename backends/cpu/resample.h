@@ -5,8 +5,8 @@
 /* One dimension: output o is low[o] and high[o] of the input, the latter with weight[o], the former with the rest. */
 typedef struct cpu_axis {
     int64_t size, outputs;
-    int32_t *low, *high, *from, *to; /* outputs from[i] .. to[i] - 1 read input i */
-    float *weight;
+    const int32_t *low, *high, *from, *to; /* outputs from[i] .. to[i] - 1 read input i */
+    const float *weight;
 } cpu_axis;
 
 typedef struct cpu_resample {

@@ -1,4 +1,5 @@
 /* upsample2d.c: bilinear upsampling and its gradient. */
+#include "backends/axis.h"
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/kernels.h"
 
@@ -10,30 +11,6 @@ typedef struct plan {
     int32_t tables[];
 } plan;
 
-/* PyTorch's source index for align_corners = false, in double. Ranges of readers are intervals, since low and high only
- * grow. */
-static void fill_axis(cpu_axis *axis) {
-    for (int64_t i = 0; i < axis->size; i++) {
-        axis->from[i] = (int32_t)axis->outputs;
-        axis->to[i] = 0;
-    }
-    const double scale = (double)axis->size / (double)axis->outputs;
-    for (int64_t o = 0; o < axis->outputs; o++) {
-        double at = ((double)o + 0.5) * scale - 0.5;
-        at = at < 0 ? 0 : at;
-        int64_t low = (int64_t)at;
-        low = low < axis->size - 1 ? low : axis->size - 1;
-        int64_t high = low + (low < axis->size - 1);
-        axis->low[o] = (int32_t)low;
-        axis->high[o] = (int32_t)high;
-        axis->weight[o] = (float)(at - (double)low);
-        for (int64_t i = low; i <= high; i++) {
-            axis->from[i] = axis->from[i] < o ? axis->from[i] : (int32_t)o;
-            axis->to[i] = (int32_t)o + 1;
-        }
-    }
-}
-
 static tl_status make_plan(cpu_kernel *kernel, int small, int large) {
     const int64_t *x = cpu_shape(kernel, small), *y = cpu_shape(kernel, large);
     if (kernel->operands[small].desc.rank != 4 || kernel->operands[large].desc.rank != 4 || x[0] != y[0] || x[3] != y[3] ||
@@ -41,7 +18,7 @@ static tl_status make_plan(cpu_kernel *kernel, int small, int large) {
         return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of an upsampling do not fit each other");
     size_t words = 0;
     for (int d = 1; d <= 2; d++)
-        words += (size_t)(2 * x[d] + 3 * y[d]);
+        words += (size_t)AXIS_WORDS(x[d], y[d]);
     plan *p = kernel->data = tl__cpu_allocate(kernel->device, sizeof(*p) + words * sizeof(int32_t));
     if (!p)
         return TL_ERROR_MEMORY;
@@ -51,13 +28,13 @@ static tl_status make_plan(cpu_kernel *kernel, int small, int large) {
         cpu_axis *axis = &p->resample.axis[d];
         axis->size = x[1 + d];
         axis->outputs = y[1 + d];
-        axis->from = at;
-        axis->to = axis->from + axis->size;
-        axis->low = axis->to + axis->size;
-        axis->high = axis->low + axis->outputs;
-        axis->weight = (float *)(axis->high + axis->outputs);
-        at = (int32_t *)(axis->weight + axis->outputs);
-        fill_axis(axis);
+        axis_fill(axis->size, axis->outputs, at);
+        axis->from = at + AXIS_FROM(axis->size, axis->outputs);
+        axis->to = at + AXIS_TO(axis->size, axis->outputs);
+        axis->low = at + AXIS_LOW(axis->size, axis->outputs);
+        axis->high = at + AXIS_HIGH(axis->size, axis->outputs);
+        axis->weight = (const float *)(at + AXIS_WEIGHT(axis->size, axis->outputs));
+        at += AXIS_WORDS(axis->size, axis->outputs);
     }
     return TL_OK;
 }

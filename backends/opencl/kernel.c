@@ -3,6 +3,7 @@
 
 #include "backends/opencl/canary.h"
 #include "backends/opencl/launch.h"
+#include "backends/opencl/tune.h"
 
 /* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
  * not link. */
@@ -101,14 +102,18 @@ static const char *asked_for(const opencl_kernel *kernel) {
     return convolution ? kernel->device->host->option(kernel->device->host->user, "conv") : NULL;
 }
 
-static tl_status choose(opencl_kernel *kernel) {
+const opencl_implementation *tl__opencl_implementations(uint32_t op) {
+    return table[op].implementations;
+}
+
+/* The first of the list that accepts; with a name, that one alone. */
+static tl_status try_list(opencl_kernel *kernel, const char *name) {
     const opencl_implementation *list = table[kernel->op.op].implementations;
-    const char *asked = asked_for(kernel);
-    tl_status status = asked ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
-                                               kernel->stem, asked)
-                             : TL_UNSUPPORTED;
+    tl_status status = name ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
+                                              kernel->stem, name)
+                            : TL_UNSUPPORTED;
     for (; list->name; list++) {
-        if (asked && strcmp(asked, list->name) != 0)
+        if (name && strcmp(name, list->name) != 0)
             continue;
         kernel->base.implementation = list->name;
         status = list->prepare(kernel);
@@ -116,6 +121,15 @@ static tl_status choose(opencl_kernel *kernel) {
             break;
         empty(kernel);
     }
+    return status;
+}
+
+/* What was asked for, or else what was found fastest before, or else the best guess. */
+static tl_status choose(opencl_kernel *kernel, const char *name) {
+    const char *asked = name ? name : asked_for(kernel), *tuned = asked ? NULL : tl__opencl_tuned(kernel);
+    tl_status status = tuned ? try_list(kernel, tuned) : TL_UNSUPPORTED;
+    if (status == TL_UNSUPPORTED)
+        status = try_list(kernel, asked);
     /* Constants are in launches already, or were derived from. */
     for (uint32_t i = 0; i < kernel->count; i++)
         if (opencl_is_constant(kernel, (int)i))
@@ -125,6 +139,12 @@ static tl_status choose(opencl_kernel *kernel) {
 
 tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
                              uint32_t input_count, uint32_t output_count, tl_backend_kernel **out) {
+    return tl__opencl_prepare_as(base, op, operands, input_count, output_count, NULL, out);
+}
+
+tl_status tl__opencl_prepare_as(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
+                                uint32_t input_count, uint32_t output_count, const char *name,
+                                tl_backend_kernel **out) {
     opencl_device *device = (opencl_device *)base;
     tl_status status = tl__opencl_usable(device);
     if (status != TL_OK)
@@ -147,7 +167,7 @@ tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, cons
                               .count = input_count + output_count, .last = &kernel->first};
     memcpy(&kernel->op, op, op->size < sizeof(*op) ? op->size : sizeof(*op));
     memcpy(kernel->operands, operands, kernel->count * sizeof(*operands));
-    status = choose(kernel);
+    status = choose(kernel, name);
     if (status != TL_OK) {
         release(&kernel->base);
         return status;

@@ -1,8 +1,8 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/adam.cl \
-	%reldir%/kernels/avgpool2d.cl \
 	%reldir%/kernels/batchnorm.cl \
+	%reldir%/kernels/channels.cl \
 	%reldir%/kernels/conv2d_gpu.cl \
 	%reldir%/kernels/conv2d_gpu_parts.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
@@ -11,8 +11,9 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/cross_entropy.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
-	%reldir%/kernels/maxpool2d.cl \
-	%reldir%/kernels/normalize.cl
+	%reldir%/kernels/normalize.cl \
+	%reldir%/kernels/pool.cl \
+	%reldir%/kernels/upsample2d.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) %reldir% && $(SHELL) $(top_srcdir)/tools/embed.sh \
@@ -20,6 +21,7 @@ EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 CLEANFILES += %reldir%/sources.c
 
 OPENCL_SOURCES = \
+	backends/axis.h \
 	backends/form.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
@@ -37,6 +39,7 @@ OPENCL_SOURCES = \
 	%reldir%/canary.h \
 	%reldir%/canary_blas.c \
 	%reldir%/canary_ops.c \
+	%reldir%/channels.h \
 	%reldir%/cl.c \
 	%reldir%/concat.c \
 	%reldir%/constant.c \
@@ -75,7 +78,13 @@ OPENCL_SOURCES = \
 	%reldir%/relu.c \
 	%reldir%/relu_grad.c \
 	%reldir%/slice.c \
+	%reldir%/tune.c \
+	%reldir%/tune.h \
+	%reldir%/tune_blas.c \
+	%reldir%/tune_store.c \
+	%reldir%/tune_time.c \
 	%reldir%/upsample2d.c \
+	%reldir%/upsample2d.h \
 	%reldir%/upsample2d_grad.c \
 	%reldir%/vendors.c
 OPENCL_CPPFLAGS = $(AM_CPPFLAGS) $(OPENCL_CFLAGS) $(XXHASH_CFLAGS)

@@ -9,7 +9,7 @@
 
 #include "backends/opencl/blas.h"
 #include "backends/opencl/canary.h"
-#include "backends/opencl/opencl.h"
+#include "backends/opencl/tune.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -36,6 +36,7 @@ static void device_close(tl_backend_device *base) {
     if (!device)
         return;
     tl__opencl_programs_release(device);
+    tl__opencl_tuned_release(device);
     if (tl__opencl_alive(device)) {
         if (device->blas_queue)
             clReleaseCommandQueue(device->blas_queue);
@@ -60,6 +61,7 @@ static const tl_device_ops device_ops = {
     .queue_flush = tl__opencl_queue_flush,
     .queue_finish = tl__opencl_queue_finish,
     .prepare = tl__opencl_prepare,
+    .tune = tl__opencl_tune,
 };
 
 /* ---- what the driver says of a device ---- */
@@ -87,10 +89,12 @@ static int lanes_of(cl_device_id id) {
     return lanes >= 16 ? 16 : lanes >= 8 ? 8 : 4;
 }
 
-/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not. */
+/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not.
+ * Mesa's llvmpipe is a CPU that takes work-items for lanes, and ends every loop of one after 65,535 rounds in all: a
+ * work-item that does a thread's work gives wrong results there. */
 static tl_status option_vectors(opencl_device *device) {
     const char *text = device->host->option(device->host->user, "vectors");
-    device->vectors = device->kind == TL_DEVICE_CPU;
+    device->vectors = device->kind == TL_DEVICE_CPU && strncmp(device->name, "llvmpipe", 8) != 0;
     if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "vectors = %.40s: it takes yes or no", text);
     if (text)
@@ -124,11 +128,13 @@ static tl_status ask(opencl_device *device) {
     return tl__opencl_check(device, code, "clGetDeviceInfo", NULL);
 }
 
-static tl_status start(opencl_device *device, uint32_t index) {
+tl_status tl__opencl_identify(opencl_device *device, uint32_t index) {
     tl_status status = tl__opencl_find(device->host, index, &device->platform, &device->id);
-    if (status != TL_OK)
-        return status;
-    status = ask(device);
+    return status == TL_OK ? ask(device) : status;
+}
+
+static tl_status start(opencl_device *device, uint32_t index) {
+    tl_status status = tl__opencl_identify(device, index);
     if (status == TL_OK)
         status = option_vectors(device);
     if (status != TL_OK)
@@ -166,6 +172,7 @@ static const tl_backend backend = {
     .priority = 0,
     .probe = tl__opencl_probe,
     .open = device_open,
+    .tuned = tl__opencl_tuned_each,
 };
 
 TL_BACKEND_ENTRY(opencl);

@@ -59,6 +59,8 @@ typedef struct opencl_device {
     cl_command_queue blas_queue; /* blas.c's, with what follows */
     bool blas_used;
     int blas_trust;              /* opencl_trust */
+    struct opencl_tuned *tuned;  /* tune_store.c's, with what follows */
+    bool tuned_known;            /* the file was looked for */
 } opencl_device;
 
 struct tl_backend_buffer {
@@ -181,6 +183,12 @@ uint64_t tl__opencl_workspace(opencl_kernel *kernel, uint64_t bytes);
 tl_status tl__opencl_prepare(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
                              uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
 
+/* The same with the implementation of that name and no other; NULL: with the best. */
+tl_status tl__opencl_prepare_as(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
+                                uint32_t input_count, uint32_t output_count, const char *name,
+                                tl_backend_kernel **kernel);
+const opencl_implementation *tl__opencl_implementations(uint32_t op);
+
 /* TL_UNSUPPORTED unless every operand that is there has the type at its place in `types`, see form_misfit. */
 tl_status tl__opencl_expect(opencl_kernel *kernel, const char *types);
 static inline bool opencl_present(const opencl_kernel *kernel, int operand) {
@@ -218,6 +226,8 @@ void tl__opencl_constants_release(opencl_kernel *kernel);
 
 tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
 /* The index-th device of all platforms, in the order of probe. */
+/* Fills in an unopened device's identity; its host must be set. */
+tl_status tl__opencl_identify(opencl_device *device, uint32_t index);
 tl_status tl__opencl_find(const tl_host *host, uint32_t index, cl_platform_id *platform, cl_device_id *id);
 /* One line of information about a device, "" where there is none; the code of the call. */
 cl_int tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size);

@@ -13,6 +13,8 @@
 #define CHAIN 80
 /* Without it the sums are memory, at a quarter of the speed. */
 #define UNROLL __attribute__((opencl_unroll_hint))
+/* So that each vector is in one line of the cache. */
+#define ALIGNED __attribute__((aligned(4 * TL_LANES)))
 #define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
 
 /* Rows of the product are pixels of the destination, in `strips` of at most STRIP; each strip meets every panel of
@@ -40,7 +42,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
     const long tiles = (rows + MR - 1) / MR;
     const int row_begin = (int)(tiles * strip / strips) * MR;
     const int row_end = min((int)(tiles * (strip + 1) / strips) * MR, rows);
-    vf sums[STRIP * NV]; /* vectors, so that each is in one line of the cache */
+    ALIGNED float sums[STRIP * WIDTH];
     from += group * group_from;
     const global float *b_part = packed + phase_at + ((long)group * panels + panel) * taps * depth * WIDTH;
     for (int part = 0; part < parts; part++) {
@@ -96,15 +98,17 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                     }
                 }
             }
-            vf *mine = sums + (row - row_begin) * NV;
+            float *mine = sums + (row - row_begin) * WIDTH;
             EACH_SUM {
                 vf s = sum[i][j] + total[i][j];
-                mine[i * NV + j] = part > 0 ? s + mine[i * NV + j] : s;
+                if (part > 0)
+                    s += v_load(i * NV + j, mine);
+                v_store(s, i * NV + j, mine);
             }
             if (part + 1 < parts)
                 continue;
             int line = row / count_x, to_c = row - line * count_x, n = line / count_y, to_r = line - n * count_y;
-            for (int r = row; r < min(row + MR, row_end); r++, mine += NV) {
+            for (int r = row; r < min(row + MR, row_end); r++, mine += WIDTH) {
                 const long at = (((long)n * to_height + to_r * to_step_y + to_y) * to_width + to_c * to_step_x + to_x) *
                                 to_pixel + to_column;
                 if (++to_c == count_x) {
@@ -116,7 +120,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                 }
                 if (valid == WIDTH) {
                     UNROLL for (int j = 0; j < NV; j++) {
-                        vf s = mine[j];
+                        vf s = v_load(j, mine);
                         if (bias)
                             s += v_load(j, bias + to_column);
                         if (residual)
@@ -130,7 +134,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                     continue;
                 }
                 for (int c = 0; c < valid; c++) {
-                    float s = ((const float *)mine)[c];
+                    float s = mine[c];
                     if (bias)
                         s += bias[to_column + c];
                     if (residual)

@@ -7,6 +7,8 @@
 #define v_store CAT(vstore, TL_LANES)
 #define WIDTH (NV * TL_LANES)
 #define UNROLL __attribute__((opencl_unroll_hint))
+/* So that each vector is in one line of the cache. */
+#define ALIGNED __attribute__((aligned(4 * TL_LANES)))
 #define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
 
 /* Where a panel begins in a pixel's row of taps and channels: in unit (i, j) of a kernel's rows, `begin` floats on. A unit
@@ -58,7 +60,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     const int row_begin = (int)(tiles * part / row_parts) * MR;
     const int row_end = min((int)(tiles * (part + 1) / row_parts) * MR, group_outputs);
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
-    vf rows[BLOCK * NV]; /* vectors, so that each is in one line of the cache */
+    ALIGNED float rows[BLOCK * WIDTH];
     x += group * group_channels;
     dy += group * group_outputs;
     dw += ((long)chunk * outputs + (long)group * group_outputs) * row_length + column;
@@ -71,7 +73,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     const bool whole = valid == WIDTH && offset + WIDTH <= group_channels;
     for (int i = 0; i < block; i++)
         for (int c = valid; c < WIDTH; c++)
-            ((float *)rows)[i * WIDTH + c] = 0.0f;
+            rows[i * WIDTH + c] = 0.0f;
     for (long at = first; at < end; at += block) {
         const int count = (int)min((long)block, end - at);
         long line = at / out_width;
@@ -79,7 +81,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
         for (int i = 0; i < count; i++) {
             const global float *image = x + (long)n * height * width * channels;
             const int from_y = out_y * stride_y - pad_y, from_x = out_x * stride_x - pad_x;
-            float *to = (float *)(rows + i * NV);
+            float *to = rows + i * WIDTH;
             if (whole) {
                 const int y_in = from_y + offset_y, x_in = from_x + offset_x;
                 const bool inside = (uint)y_in < (uint)height && (uint)x_in < (uint)width;
@@ -108,27 +110,27 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
             for (int p = 0; p < count; p++, a += outputs) {
                 vf w[NV];
                 UNROLL for (int j = 0; j < NV; j++)
-                    w[j] = rows[p * NV + j];
+                    w[j] = v_load(p * NV + j, rows);
                 UNROLL for (int i = 0; i < MR; i++) {
                     const vf s = a[step[i]];
                     UNROLL for (int j = 0; j < NV; j++)
                         sum[i][j] = fma(w[j], s, sum[i][j]);
                 }
             }
-            vf last[MR * NV];
-            EACH_SUM last[i * NV + j] = sum[i][j];
+            ALIGNED float last[MR * WIDTH];
+            EACH_SUM v_store(sum[i][j], i * NV + j, last);
             global float *to = dw + (long)row * row_length;
-            const vf *mine = last;
-            for (int i = row; i < min(row + MR, row_end); i++, to += row_length, mine += NV) {
+            const float *mine = last;
+            for (int i = row; i < min(row + MR, row_end); i++, to += row_length, mine += WIDTH) {
                 if (valid == WIDTH) {
                     UNROLL for (int j = 0; j < NV; j++) {
                         const vf before = at > first ? v_load(j, to) : (vf)0.0f;
-                        v_store(before + mine[j], j, to);
+                        v_store(before + v_load(j, mine), j, to);
                     }
                     continue;
                 }
                 for (int c = 0; c < valid; c++)
-                    to[c] = (at > first ? to[c] : 0.0f) + ((const float *)mine)[c];
+                    to[c] = (at > first ? to[c] : 0.0f) + mine[c];
             }
         }
     }

@@ -234,7 +234,28 @@ typedef struct tl_device_properties {
     const char *description;   /* "AVX-512, 2 threads"; lives with the device */
 } tl_device_properties;
 
-/* All are required, but for buffer_host where the device is not host_visible, and peak. */
+/* How measuring goes on. Both functions may be NULL. */
+typedef struct tl_tuning {
+    uint32_t size;
+    void *user;
+    /* An implementation was measured: seconds of one run, or below 0 where it does not work and `note` says why. Not 0
+     * ends the measuring with TL_CANCELLED. */
+    int (*candidate)(void *user, const char *implementation, double seconds, const char *note);
+    /* What was chosen for a form, "conv2d 56x56x64 -> 56x56x64 3x3 ...". */
+    void (*chosen)(void *user, const char *form, const char *implementation, double seconds);
+} tl_tuning;
+
+/* A choice that was remembered. */
+typedef struct tl_tuned {
+    uint32_t size;
+    const char *device; /* its name, driver, version, as the backend tells devices apart */
+    const char *form, *implementation;
+    double seconds;
+} tl_tuned;
+
+#define TL_EVERY_DEVICE UINT32_MAX
+
+/* All are required, but for buffer_host where the device is not host_visible, and what is called optional. */
 typedef struct tl_device_ops {
     uint32_t size;
 
@@ -264,7 +285,13 @@ typedef struct tl_device_ops {
     tl_status (*prepare)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
                          uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
 
-    /* May be NULL. Multiplications and additions a second that the whole device does at most on numbers of a type
+    /* Optional. Measures the implementations of an operation, given as to prepare, on memory of its own, and remembers
+     * beyond the process which is best for its form, which prepare then takes. What was measured since the device was
+     * opened is not measured again. TL_UNSUPPORTED: there is nothing to choose. */
+    tl_status (*tune)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
+                      uint32_t output_count, const tl_tuning *tuning);
+
+    /* Optional. Multiplications and additions a second that the whole device does at most on numbers of a type
      * (tl_dtype; sums in float), measured now on registers alone, in a tenth of a second or so. It is what speeds are
      * compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
     tl_status (*peak)(tl_backend_device *device, int32_t dtype, double *flops);
@@ -307,6 +334,11 @@ typedef struct tl_backend {
      * that they do not change the devices' indices. */
     tl_status (*probe)(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
     tl_status (*open)(const tl_host *host, uint32_t index, tl_backend_device **device);
+
+    /* Optional. Calls `each` for what tune remembered for the index-th device, or with TL_EVERY_DEVICE for all that there
+     * ever were, and then forgets it if `forget` is not 0. */
+    tl_status (*tuned)(const tl_host *host, uint32_t index, int forget, void *user,
+                       void (*each)(void *user, const tl_tuned *tuned));
 } tl_backend;
 
 /* The one exported symbol. `host` serves the call only and tells libtl's abi and size. NULL where this backend
