@@ -49,7 +49,8 @@ const cli_key cli_keys[] = {
      "JPEGs at least twice as large as resize: exact, the bytes that Pillow gives; fast, at a half, a quarter or an "
      "eighth of the size at once, which takes 0.5 to 0.9 of the time, about 1 of 255 off in the mean and 25 at edges; a "
      "saved model does not keep it"},
-    {"data", "workers", CLI_KEY_INT, 1, 256, false, "auto", "auto", IN(workers), "Threads that read and decode images"},
+    {"data", "workers", CLI_KEY_INT, 1, 256, false, "auto", "auto", IN(workers),
+     "Threads that read and decode images; auto: as many as this process may use, at most 8"},
     LATER("data", "group", "Keeps images with one prefix on one side of the split"),
     LATER("data", "cache", "Keeps the frozen part's features on disk"),
 
