@@ -240,6 +240,8 @@ static bool write_summary(const cli_run *run)
         json_object_set_new(stage, "trainable", json_integer(s->trainable));
         json_object_set_new(stage, "parameters", json_integer(s->parameters));
         json_object_set_new(stage, "features_cached", json_boolean(s->cached));
+        json_object_set_new(stage, "feature_images", json_integer(s->feature_images));
+        json_object_set_new(stage, "feature_images_found", json_integer(s->feature_images_found));
         json_array_append_new(stages, stage);
     }
     json_object_set_new(object, "stages", stages);

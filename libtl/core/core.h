@@ -107,6 +107,19 @@ tl__hash tl__hash_mix(tl__hash a, tl__hash b); /* of a, then b */
 void tl__hash_text(tl__hash hash, char text[33]); /* 32 hex digits */
 uint64_t tl__fnv1a64(const char *text);
 
+/* Tells that a file is the one that was hashed: a hash of its size, its times and where it is, which any writing to it
+ * changes. False: there is no such file any more. */
+bool tl__stamp_read(const char *path, uint64_t *stamp);
+/* Of the contents of a file. TL_ERROR_IO, naming it. `buffer` holds TL__HASH_BUFFER bytes. */
+#define TL__HASH_BUFFER ((size_t)1 << 18)
+tl_status tl__hash_file(tl_context *context, const char *path, void *buffer, tl__hash *hash, uint64_t *stamp);
+
+/* ---- build.c ---- */
+
+/* Of the build of the library or plugin that holds a function: another compiler, other flags or a change in the source give
+ * another one, where the version alone would not tell. */
+tl__hash tl__build_hash(void (*code)(void));
+
 /* ---- clock.c ---- */
 
 double tl__seconds(void); /* of a clock that never goes back */

@@ -18,7 +18,10 @@ typedef struct run {
     const tl_train_options *options; /* the trainer's, complete */
     tl_trainer *trainer;
     tl__loader *loader, *val_loader;
-    tl__features *features, *val_features; /* NULL: steps read images */
+    tl__features *features; /* of both sets; NULL: steps read images */
+    char *folder;           /* where they are kept; NULL: in memory */
+    bool *changed;          /* by parameter: some stage trains or moves it */
+    tl__hash *hashes;       /* of the others' contents */
     tl__runner *val_runner;
     uint32_t *order;
     float *rows;     /* a batch of features */
@@ -45,62 +48,61 @@ static void begin_phase(run *r, tl_phase phase) {
     r->phase_start = tl__seconds();
 }
 
-static uint64_t cache_limit(const run *r) {
+/* ---- features ---- */
+
+static uint64_t quarter_of_memory(void) {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    if (r->options->cache_limit)
-        return r->options->cache_limit;
     return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
 }
 
-/* ---- features ---- */
-
 static void drop_features(run *r) {
     tl__features_destroy(r->features);
-    tl__features_destroy(r->val_features);
-    r->features = r->val_features = NULL;
+    r->features = NULL;
     tl__free(r->context, r->rows);
     r->rows = NULL;
 }
 
-static tl_status compute_features(run *r, tl__runner *runner) {
-    size_t images = tl_dataset_size(r->train);
-    begin_phase(r, TL_PHASE_FEATURES);
-    TL__TRY(tl__features_create(runner, r->loader, images, report_progress, r, &r->features));
-    begin_phase(r, TL_PHASE_FEATURES);
-    if (r->val)
-        TL__TRY(tl__features_create(runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &r->val_features));
-    r->rows = tl__alloc(r->context, (size_t)r->options->batch * r->features->count * sizeof *r->rows);
+static void begin_features_phase(void *user) {
+    begin_phase(user, TL_PHASE_FEATURES);
+}
+
+static tl_status make_features(run *r, char reason[128]) {
+    tl__engine *engine = r->trainer->engine;
+    const tl_train_options *o = r->options;
+    tl__feature_request request = {
+        .engine = engine, .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)), .cut = r->trainer->cut,
+        .sets = {r->train, r->val}, .loaders = {r->loader, r->val_loader}, .batch = o->batch, .folder = r->folder, .limit = o->cache_limit,
+        .memory = o->cache_limit && !r->folder ? o->cache_limit : quarter_of_memory(), .known = r->hashes, .unknown = r->changed,
+        .user = r, .begin = begin_features_phase, .progress = report_progress};
+    TL__TRY(tl__features_create(&request, &r->features, reason));
+    if (!r->features)
+        return TL_OK;
+    r->rows = tl__alloc(r->context, (size_t)o->batch * r->features->count * sizeof *r->rows);
     return r->rows ? TL_OK : TL_ERROR_MEMORY;
 }
 
 /* Decides whether this stage's steps read features, and computes them unless those of the stage before serve.
  * *reason: up to where, or why not. */
-static tl_status begin_features(run *r, char reason[128]) {
-    tl_trainer *trainer = r->trainer;
-    tl__engine *engine = trainer->engine;
-    tl__runner *runner;
-    if (!r->options->cache_features || trainer->cut < 0) {
+static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
+    const tl_trainer *trainer = r->trainer;
+    bool wanted = r->options->cache_features && trainer->cut >= 0;
+    report->cache = reason;
+    if (!wanted)
         snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
+    bool serve = wanted && r->features && r->features->cut == trainer->cut;
+    if (!serve)
         drop_features(r);
+    if (wanted && !serve)
+        TL__TRY(make_features(r, reason));
+    if (!r->features)
         return TL_OK;
-    }
-    tl__draw_options draw = tl__trainer_draw(trainer, tl__engine_chunk(engine, r->options->batch));
-    TL__TRY(tl__runner_create(engine, &draw, TL__PART_FEATURES, trainer->cut, &runner));
-    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
-    const char *name = tl__plan_value(runner->plans[0].plan, trainer->cut)->name;
-    tl_status status = TL_OK;
-    bool fits = bytes <= cache_limit(r);
-    if (fits)
-        snprintf(reason, 128, "%s", name);
-    else
-        snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
-    if (!fits || !r->features || r->features->cut != trainer->cut) {
-        drop_features(r);
-        if (fits)
-            status = compute_features(r, runner);
-    }
-    tl__runner_destroy(runner);
-    return status;
+    if (serve)
+        snprintf(reason, 128, "%s", r->features->key.name);
+    report->features_cached = true;
+    report->feature_images = r->features->total;
+    report->feature_images_found = serve ? r->features->total : r->features->found;
+    report->cache_file = tl__features_file(r->features);
+    return TL_OK;
 }
 
 /* ---- one stage ---- */
@@ -126,14 +128,12 @@ static tl_status begin_stage(run *r, size_t index) {
         TL__TRY(tl_trainer_stage(trainer, index));
     tl_stage_report report = {.size = sizeof report, .stage = trainer->stages[index].name, .stage_index = (int)index};
     count_parameters(r->model, &report);
-    TL__TRY(begin_features(r, reason));
+    TL__TRY(begin_features(r, &report, reason));
     tl__trainer_use_features(trainer, r->features != NULL);
     TL__TRY(tl__trainer_prepare(trainer, count, &report.plan));
-    report.features_cached = r->features != NULL;
-    report.cache = reason;
     if (r->val) {
-        tl__draw_options draw = tl__trainer_draw(trainer, r->val_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch));
-        TL__TRY(tl__runner_create(trainer->engine, &draw, r->val_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut, &r->val_runner));
+        tl__draw_options draw = tl__trainer_draw(trainer, r->features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch));
+        TL__TRY(tl__runner_create(trainer->engine, &draw, r->features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut, &r->val_runner));
     }
     if (r->options->on_stage)
         r->options->on_stage(r->options->user, &report);
@@ -165,7 +165,7 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
     for (int i = 0; i < *count; i++)
         r->labels[i] = tl_dataset_label(r->train, r->order[first + (size_t)i]);
-    tl__features_gather(r->features, r->order + first, *count, r->rows);
+    tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;
     return TL_OK;
@@ -202,8 +202,8 @@ static tl_status validate(run *r, tl_score *score) {
     tl__tally tally = {.confusion = r->confusion, .classes = (int)classes};
     memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
-    if (r->val_features)
-        TL__TRY(tl__evaluate_features(r->val_runner, r->val_features, r->val, &tally));
+    if (r->features)
+        TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, &tally));
     else
         TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), r->options->batch, report_progress, r, &tally));
     *score = tl__tally_score(&tally);
@@ -252,6 +252,19 @@ static tl_status check_data(run *r) {
     return tl_model_set_classes(r->model, tl_dataset_classes(r->train), (int)classes);
 }
 
+static tl_status find_folder(run *r) {
+    const char *folder = r->options->cache_folder;
+    r->hashes = tl__calloc(r->context, r->model->parameter_count, sizeof *r->hashes);
+    if (!r->hashes)
+        return TL_ERROR_MEMORY;
+    if (!folder || !r->options->cache_features)
+        return TL_OK;
+    if (!*folder)
+        return tl__cache_default_folder(r->context, &r->folder);
+    r->folder = tl__strdup(r->context, folder);
+    return r->folder ? TL_OK : TL_ERROR_MEMORY;
+}
+
 static tl_status prepare(run *r, tl_device *device, const tl_train_options *options) {
     const tl_preprocess *preprocess = &r->model->preprocess;
     TL__TRY(check_data(r));
@@ -270,32 +283,32 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     TL__TRY(tl__loader_create(r->context, r->train, preprocess, &loading, &r->loader));
     if (r->val)
         TL__TRY(tl__loader_create(r->context, r->val, preprocess, &loading, &r->val_loader));
-    return TL_OK;
+    return find_folder(r);
 }
 
 /* Patterns of all stages are tried first, so that a mistake in the last one does not cost the hours before it; which
- * tells what no stage will change. `changed` is for each parameter. */
-static tl_status find_changed(run *r, bool *changed) {
+ * tells what no stage will change. */
+static tl_status find_changed(run *r) {
     const tl_train_options *o = r->options;
     for (size_t s = o->stage_count; s-- > 0;) {
         TL__TRY(tl__stage_mark(r->model, &r->trainer->stages[s], o->bn));
         for (size_t i = 0; i < r->model->parameter_count; i++)
-            changed[i] |= tl__parameter_live(r->model->parameters[i]);
+            r->changed[i] |= tl__parameter_live(r->model->parameters[i]);
     }
     return TL_OK;
 }
 
-static tl_status train(run *r, bool *changed, tl_train_result *result) {
+static tl_status train(run *r, tl_train_result *result) {
     tl__hash before, after;
     size_t frozen;
-    TL__TRY(find_changed(r, changed));
-    TL__TRY(tl__frozen_hash(r->model, changed, &before, &frozen));
+    TL__TRY(find_changed(r));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, &before, &frozen, r->hashes));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, changed, &after, &frozen));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, &after, &frozen, NULL));
     if (before.low != after.low || before.high != after.high)
         return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
     result->frozen_tensors = frozen;
@@ -308,12 +321,12 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
     run r = {.context = model->context, .model = model, .train = train_set, .val = val};
     tl_train_result made = {.size = sizeof made};
     double start = tl__seconds();
-    bool *changed = tl__calloc(model->context, model->parameter_count, sizeof *changed);
-    if (!changed)
+    r.changed = tl__calloc(model->context, model->parameter_count, sizeof *r.changed);
+    if (!r.changed)
         return TL_ERROR_MEMORY;
     tl_status status = prepare(&r, device, options);
     if (status == TL_OK)
-        status = train(&r, changed, &made);
+        status = train(&r, &made);
     if (status != TL_OK && r.trainer && r.trainer->steps) {
         char message[sizeof model->context->message];
         memcpy(message, model->context->message, sizeof message);
@@ -328,7 +341,9 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
     tl__free(model->context, r.order);
     tl__free(model->context, r.labels);
     tl__free(model->context, r.confusion);
-    tl__free(model->context, changed);
+    tl__free(model->context, r.folder);
+    tl__free(model->context, r.hashes);
+    tl__free(model->context, r.changed);
     if (status == TL_OK && result) {
         made.last = r.last;
         made.best = r.best;
