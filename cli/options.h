@@ -20,12 +20,12 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns an exit code */
 } cli_verb;
 
-extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert, cli_devices, cli_bench;
+extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert, cli_devices, cli_features, cli_bench;
 
 /* Numbers of options that have no letter, shared by the verbs. */
 enum {
     CLI_JSON = 256, CLI_DEVICE, CLI_THREADS, CLI_DRY_RUN, CLI_FORCE, CLI_TOP, CLI_ARCH, CLI_CLASSES, CLI_HEAD, CLI_LAYERS,
-    CLI_WIDTH, CLI_BGR, CLI_BATCH, CLI_SIZE, CLI_MODE
+    CLI_WIDTH, CLI_BGR, CLI_BATCH, CLI_SIZE, CLI_MODE, CLI_AT, CLI_FORMAT
 };
 
 /* The next option of argv: its letter or number, with *value its argument; 0 at the end, *value then being unused

@@ -13,6 +13,12 @@
 
 #define TL__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define TL__LITTLE_ENDIAN 1 /* as files are: f32 in a file is f32 in memory */
+#else
+#define TL__LITTLE_ENDIAN 0
+#endif
+
 #if defined(__GNUC__)
 #define TL__PRINTF(at, first) __attribute__((format(printf, at, first)))
 #else

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PATIENCE 60.0 /* seconds */
 #define LOOK_EVERY 20 /* ms, at a file that another process adds to */
@@ -322,11 +323,21 @@ void tl__features_destroy(tl__features *features) {
     tl__free(features->context, features);
 }
 
+const float *tl__features_row(const tl__features *f, int set, size_t image) {
+    const row *r = &f->rows[set][image];
+    return r->values ? r->values : tl__cache_row(f->cache, r->slot);
+}
+
 void tl__features_gather(const tl__features *f, int set, const uint32_t *order, size_t first, int count, float *out) {
-    for (int i = 0; i < count; i++, out += f->count) {
-        const row *r = &f->rows[set][order ? order[i] : first + (size_t)i];
-        memcpy(out, r->values ? r->values : tl__cache_row(f->cache, r->slot), f->count * sizeof *out);
-    }
+    for (int i = 0; i < count; i++, out += f->count)
+        memcpy(out, tl__features_row(f, set, order ? order[i] : first + (size_t)i), f->count * sizeof *out);
+}
+
+uint64_t tl__feature_memory(uint64_t limit) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (limit)
+        return limit;
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
 }
 
 const char *tl__features_file(const tl__features *features) {

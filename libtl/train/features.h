@@ -50,6 +50,9 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
 void tl__features_destroy(tl__features *features);
 /* Copies the rows of the images that `order` names; with NULL: of `count` images from `first` on. */
 void tl__features_gather(const tl__features *features, int set, const uint32_t *order, size_t first, int count, float *out);
+const float *tl__features_row(const tl__features *features, int set, size_t image);
+/* Bytes of memory for features where nobody set a limit: a quarter of the machine's; otherwise `limit`. */
+uint64_t tl__feature_memory(uint64_t limit);
 /* The file, or NULL. */
 const char *tl__features_file(const tl__features *features);
 

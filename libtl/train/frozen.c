@@ -8,6 +8,12 @@ tl_status tl__parameter_hash(tl_context *context, const tl__parameter *p, tl__ha
         *hash = tl__hash_bytes(&p->counter, sizeof p->counter, 0);
         return TL_OK;
     }
+    const void *plain = !p->values && p->source.plain ? p->source.plain(&p->source) : NULL;
+    if (plain) {
+        *hash = tl__hash_bytes(plain, bytes, 0);
+        p->source.done(&p->source);
+        return TL_OK;
+    }
     float *values = tl__alloc(context, bytes);
     if (!values)
         return TL_ERROR_MEMORY;

@@ -1,7 +1,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "train/evaluate.h"
 #include "train/frozen.h"
@@ -50,11 +49,6 @@ static void begin_phase(run *r, tl_phase phase) {
 
 /* ---- features ---- */
 
-static uint64_t quarter_of_memory(void) {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
-}
-
 static void drop_features(run *r) {
     tl__features_destroy(r->features);
     r->features = NULL;
@@ -72,7 +66,7 @@ static tl_status make_features(run *r, char reason[128]) {
     tl__feature_request request = {
         .engine = engine, .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)), .cut = r->trainer->cut,
         .sets = {r->train, r->val}, .loaders = {r->loader, r->val_loader}, .batch = o->batch, .folder = r->folder, .limit = o->cache_limit,
-        .memory = o->cache_limit && !r->folder ? o->cache_limit : quarter_of_memory(), .known = r->hashes, .unknown = r->changed,
+        .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit), .known = r->hashes, .unknown = r->changed,
         .user = r, .begin = begin_features_phase, .progress = report_progress};
     TL__TRY(tl__features_create(&request, &r->features, reason));
     if (!r->features)

@@ -8,6 +8,8 @@ tl=$TL_TEST_BUILD/tl
 draw=$TL_TEST_BUILD/tests/cli/draw
 work=$(mktemp -d "${TMPDIR:-/tmp}/tl-cli-XXXXXX") || exit 99
 trap 'cd /; rm -rf "$work"' EXIT
+XDG_CACHE_HOME=$work.cache
+export XDG_CACHE_HOME
 trap 'exit 130' INT
 trap 'exit 143' TERM
 cd "$work" || exit 99
