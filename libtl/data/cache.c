@@ -26,9 +26,11 @@ typedef struct slot_head {
     uint8_t unused[TL__CACHE_SLOT - 2 * sizeof(tl__hash)];
 } slot_head;
 
+#define DAMAGED (UINT64_MAX - 1)
+
 struct tl__cache_place {
     tl__hash key;
-    uint64_t slot; /* TL__CACHE_NONE: the place is free */
+    uint64_t slot; /* TL__CACHE_NONE: the place is free; DAMAGED: it counts for nothing */
 };
 
 /* ---- the table: open addressing, a key as often as it has slots ---- */
@@ -49,7 +51,7 @@ static tl_status insert(tl__cache *cache, tl__hash key, uint64_t slot) {
         for (size_t i = 0; i < places; i++)
             table[i].slot = TL__CACHE_NONE;
         for (size_t i = 0; i < cache->places; i++)
-            if (cache->table[i].slot != TL__CACHE_NONE)
+            if (cache->table[i].slot < DAMAGED)
                 put(table, places, cache->table[i].key, cache->table[i].slot);
         tl__free(cache->context, cache->table);
         cache->table = table;
@@ -71,7 +73,7 @@ static void forget_slots(tl__cache *cache) {
 static uint64_t next_slot(const tl__cache *cache, tl__hash key, size_t *at) {
     for (; cache->places && cache->table[*at].slot != TL__CACHE_NONE; *at = (*at + 1) & (cache->places - 1)) {
         const struct tl__cache_place *p = &cache->table[*at];
-        if (p->key.low == key.low && p->key.high == key.high) {
+        if (p->key.low == key.low && p->key.high == key.high && p->slot != DAMAGED) {
             *at = (*at + 1) & (cache->places - 1);
             return p->slot;
         }
@@ -102,14 +104,18 @@ const float *tl__cache_row(const tl__cache *cache, uint64_t slot) {
 
 uint64_t tl__cache_find(tl__cache *cache, tl__hash key) {
     size_t at = first_place(cache, key);
+    bool damaged = false;
     for (uint64_t slot; (slot = next_slot(cache, key, &at)) != TL__CACHE_NONE;) {
         if (slot >= cache->slots)
             continue;
         tl__hash check = check_of(cache, key, tl__cache_row(cache, slot)), stored = head_of(cache, slot)->check;
         if (stored.low == check.low && stored.high == check.high)
             return slot;
-        cache->damaged++;
+        damaged = true;
+        if (cache->locked) /* otherwise another process may be in the middle of writing it */
+            cache->table[(at - 1) & (cache->places - 1)].slot = DAMAGED;
     }
+    cache->damaged += damaged;
     return TL__CACHE_NONE;
 }
 

@@ -35,7 +35,7 @@ typedef struct tl__cache {
     uint8_t *scratch;    /* one slot */
     struct tl__cache_place *table; /* key -> slots */
     size_t places, used;
-    uint64_t damaged;    /* slots whose contents did not match their checksum */
+    uint64_t damaged;    /* how often a key had slots and none of them matched its checksum */
 } tl__cache;
 
 /* Opens the file for `about` in `folder`, which is made where it is missing; a file that is not there yet is fine. `stem`

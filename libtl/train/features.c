@@ -63,9 +63,11 @@ static void find_rows(tl__features *f) {
             if (is_missing(r))
                 r->slot = tl__cache_find(f->cache, r->key);
         }
-    if (f->cache->damaged > damaged)
-        tl__log(f->context, TL_LOG_WARNING, "%s: %llu damaged features are computed anew", f->cache->path,
-                (unsigned long long)(f->cache->damaged - damaged));
+    if (f->cache->damaged == damaged || f->damage_said)
+        return;
+    f->damage_said = true;
+    tl__log(f->context, TL_LOG_WARNING, "%s: features of %llu image%s are damaged: computed anew", f->cache->path,
+            (unsigned long long)(f->cache->damaged - damaged), f->cache->damaged - damaged == 1 ? "" : "s");
 }
 
 static tl_status hash_images(tl__features *f, const tl__feature_request *request) {

@@ -38,7 +38,7 @@ typedef struct tl__features {
     int64_t total, found;              /* images in all sets; those that a file had already */
     tl__feature_key key;
     tl__cache *cache;                  /* NULL: all in memory */
-    bool writing, full;
+    bool writing, full, damage_said;
     struct tl__feature_row *rows[TL__FEATURE_SETS];
     struct tl__feature_block *blocks;  /* memory of rows that are in no file */
     uint64_t memory;                   /* bytes of it */
