@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -51,6 +52,17 @@ tl_status tl__cache_make_folder(tl_context *context, const char *path) {
 }
 
 /* ---- the limit ---- */
+
+/* "1.5 GB" */
+static const char *size_text(uint64_t bytes, char text[24]) {
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1000 && unit + 1 < TL__COUNT(units); unit++)
+        value /= 1000;
+    snprintf(text, 24, "%.3g %s", value, units[unit]);
+    return text;
+}
 
 typedef struct entry {
     char *path;
@@ -130,6 +142,7 @@ static bool take_away(const entry *e) {
 
 static tl_status evict(tl_context *context, const char *folder, listing *l, uint64_t own, uint64_t more, uint64_t limit) {
     struct statvfs fs;
+    char a[24], b[24];
     uint64_t space = UINT64_MAX; /* a file system that does not say */
     if (statvfs(folder, &fs) == 0 && fs.f_blocks)
         space = (uint64_t)fs.f_bavail * fs.f_frsize;
@@ -138,8 +151,8 @@ static tl_status evict(tl_context *context, const char *folder, listing *l, uint
         limit = all / 4 < MOST_CHOSEN ? all / 4 : MOST_CHOSEN;
     }
     if (own + more > limit)
-        return tl__fail(context, TL_ERROR_LIMIT, "features of %.3g GB where the limit for %s is %.3g GB", (double)(own + more) * 1e-9, folder,
-                        (double)limit * 1e-9);
+        return tl__fail(context, TL_ERROR_LIMIT, "%s of features where the limit for %s is %s", size_text(own + more, a), folder,
+                        size_text(limit, b));
     if (l->count)
         qsort(l->entries, l->count, sizeof *l->entries, by_use);
     for (size_t i = 0; i < l->count && (l->bytes + own + more > limit || more > space); i++)
@@ -149,7 +162,7 @@ static tl_status evict(tl_context *context, const char *folder, listing *l, uint
             tl__log(context, TL_LOG_INFO, "%s: taken away to make room for other features", l->entries[i].path);
         }
     if (more > space)
-        return tl__fail(context, TL_ERROR_IO, "%s: features of %.3g GB, and %.3g GB are free", folder, (double)more * 1e-9, (double)space * 1e-9);
+        return tl__fail(context, TL_ERROR_IO, "%s: %s of features, and %s are free", folder, size_text(more, a), size_text(space, b));
     return TL_OK;
 }
 

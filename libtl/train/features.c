@@ -76,7 +76,7 @@ static tl_status hash_images(tl__features *f, const tl__feature_request *request
     for (int s = 0; s < TL__FEATURE_SETS; s++)
         for (size_t i = 0; i < f->images[s] && status == TL_OK; i++) {
             row *r = &f->rows[s][i];
-            tl__hash contents;
+            tl__hash contents = {0, 0};
             status = tl__hash_file(f->context, tl_dataset_path(request->sets[s], i), buffer, &contents, &r->stamp);
             r->key = tl__feature_image_key(contents, 0);
             if (status == TL_OK && i % 64 == 0 && tl__cancelled(f->context))
