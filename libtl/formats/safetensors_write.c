@@ -117,7 +117,7 @@ static tl_status write_tensors(tl__writer *writer, const tl__output *outputs, si
     int64_t largest = 0, bytes = 0;
     for (size_t i = 0; i < count; i++) {
         TL__TRY(part_bytes(context, writer->path, &outputs[i], &bytes));
-        largest = bytes > largest ? bytes : largest;
+        largest = bytes > largest && !outputs[i].data ? bytes : largest;
     }
     void *buffer = tl__alloc(context, (size_t)largest);
     if (!buffer)
@@ -125,6 +125,11 @@ static tl_status write_tensors(tl__writer *writer, const tl__output *outputs, si
     tl_status status = TL_OK;
     for (size_t i = 0; i < count && status == TL_OK; i++) {
         status = part_bytes(context, writer->path, &outputs[i], &bytes);
+        if (status == TL_OK && outputs[i].data) {
+            status = tl__writer_write(writer, outputs[i].data, (size_t)bytes);
+            status = status == TL_OK ? read(user, i, NULL) : status;
+            continue;
+        }
         for (int64_t p = 0; p < pieces_of(&outputs[i]) && status == TL_OK; p++) {
             status = read(user, i, buffer);
             if (status == TL_OK)
