@@ -11,8 +11,7 @@ static const cli_option options[] = {
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
     {CLI_SIZE, "size", "N", "side of the square images, in pixels (default: 224)"},
     {CLI_MODE, "mode", "MODE", "forward (default), or a training step of: head, layer4, full"},
-    {CLI_DEVICE, "device", "DEVICE", "where to compute: auto, cpu, ... ('tl devices' lists them)"},
-    {CLI_THREADS, "threads", "N", "threads of the CPU backend"},
+    CLI_DEVICE_OPTIONS,
     {CLI_LAYERS, "layers", NULL, "time every node of the plan by itself, too"},
     {CLI_JSON, "json", NULL, "one JSON object"},
     {0, NULL, NULL, NULL},
@@ -21,8 +20,9 @@ static const cli_option options[] = {
 static const char *const modes[] = {"forward", "head", "layer4", "full"};
 
 typedef struct request {
-    const char *arch, *device, *mode;
-    int batch, size, threads;
+    const char *arch, *mode;
+    cli_device_request device;
+    int batch, size;
     bool layers, json;
     json_t *nodes;
     bool headed;
@@ -135,7 +135,7 @@ static int work(request *r)
         return CLI_FAILED;
     tl_model_options_init(&model_options, sizeof(model_options));
     model_options.arch = r->arch;
-    int code = cli_device_open(context, r->device, r->threads, NULL, &device);
+    int code = cli_device_open(context, &r->device, &device);
     if (code == CLI_DONE) {
         tl_status status = tl_model_create(context, &model_options, &model);
         if (status != TL_OK)
@@ -171,7 +171,6 @@ static int run(int argc, char **argv)
         switch (letter) {
         case CLI_JSON: r.json = true; break;
         case CLI_LAYERS: r.layers = true; break;
-        case CLI_DEVICE: r.device = value; break;
         case CLI_MODE:
             r.mode = NULL;
             for (size_t i = 0; i < CLI_COUNT(modes); i++)
@@ -182,7 +181,7 @@ static int run(int argc, char **argv)
             break;
         case CLI_BATCH: ok = cli_option_int(&cli_bench, "batch", value, 1, 4096, &r.batch); break;
         case CLI_SIZE: ok = cli_option_int(&cli_bench, "size", value, 1, 16384, &r.size); break;
-        case CLI_THREADS: ok = cli_option_int(&cli_bench, "threads", value, 1, 1024, &r.threads); break;
+        default: ok = !cli_device_option(&cli_bench, letter, value, &r.device, &code) || code == CLI_DONE;
         }
         if (!ok)
             return CLI_USAGE;

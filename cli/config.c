@@ -484,7 +484,10 @@ static void write_section(const cli_config *config, FILE *out, const char *secti
             text = cli_config_patterns(config, stage);
         else if (!stage && !*text)
             text = !strcmp(key->name, "name") ? config->name : config->output;
-        fprintf(out, "%s = %s\n", key->name, text);
+        if (!stage && key->offset == offsetof(cli_config, batch) && config->batch > 0) /* what auto came to */
+            fprintf(out, "%s = %d\n", key->name, config->batch);
+        else
+            fprintf(out, "%s = %s\n", key->name, text);
     }
 }
 

@@ -57,10 +57,10 @@ typedef struct cli_config {
     const char *name, *output;
     uint64_t seed;
     const char *device, *isa; /* "": chosen */
-    int threads;
+    int threads, fallback;
     const char *train, *val;
     double val_fraction; /* 0: val is a folder, or "" */
-    int batch, resize, crop, alpha, workers;
+    int batch, resize, crop, alpha, decode, workers;
     double mean[3], std[3];
     bool shuffle;
     const char *cache; /* "": auto */

@@ -9,14 +9,14 @@
 static const cli_option options[] = {
     {CLI_JSON, "json", NULL, "one JSON object"},
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
-    {CLI_DEVICE, "device", "DEVICE", "where to compute: auto, cpu, ... ('tl devices' lists them)"},
-    {CLI_THREADS, "threads", "N", "threads of the CPU backend"},
+    CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
 };
 
 typedef struct request {
-    const char *model_path, *data_path, *device;
-    int batch, threads;
+    const char *model_path, *data_path;
+    cli_device_request device;
+    int batch;
     bool json;
 } request;
 
@@ -45,7 +45,7 @@ static int evaluate(const request *r, tl_context *context, tl_model *model, cons
     tl_score score;
     size_t classes = (size_t)tl_model_class_count(model);
     int64_t *confusion = cli_alloc(classes * classes * sizeof(*confusion));
-    int code = cli_device_open(context, r->device, r->threads, NULL, &device);
+    int code = cli_device_open(context, &r->device, &device);
     if (code == CLI_DONE) {
         tl_evaluate_options evaluate_options = {
             .size = sizeof(evaluate_options), .batch = r->batch, .user = "eval", .on_progress = cli_show_progress};
@@ -114,15 +114,13 @@ static int run(int argc, char **argv)
     while ((letter = cli_next_option(&cli_eval, argc, argv, &value, &code)) > 0)
         switch (letter) {
         case CLI_JSON: r.json = true; break;
-        case CLI_DEVICE: r.device = value; break;
         case CLI_BATCH:
             if (!cli_option_int(&cli_eval, "batch", value, 1, 4096, &r.batch))
                 return CLI_USAGE;
             break;
-        case CLI_THREADS:
-            if (!cli_option_int(&cli_eval, "threads", value, 1, 1024, &r.threads))
-                return CLI_USAGE;
-            break;
+        default:
+            if (cli_device_option(&cli_eval, letter, value, &r.device, &code) && code != CLI_DONE)
+                return code;
         }
     if (letter < 0)
         return code;

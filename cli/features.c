@@ -14,18 +14,18 @@ static const cli_option options[] = {
     {CLI_FORMAT, "format", "FORMAT", "npy or safetensors (default: by the file's ending)"},
     {'s', "set", "SECTION.KEY=VALUE", "override a value of the configuration; any number of times"},
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
-    {CLI_DEVICE, "device", "DEVICE", "where to compute: auto, cpu, ... ('tl devices' lists them)"},
-    {CLI_THREADS, "threads", "N", "threads of the CPU backend"},
+    CLI_DEVICE_OPTIONS,
     {CLI_JSON, "json", NULL, "one JSON object that says what was written"},
     {0, NULL, NULL, NULL},
 };
 
 typedef struct request {
-    const char *source, *data_path, *output, *at, *device, *format;
+    const char *source, *data_path, *output, *at, *format;
+    cli_device_request device;
     const char **overrides;
     size_t override_count;
-    int batch, threads;
-    bool json;
+    int batch;
+    bool json, fallback; /* --fallback was given */
 } request;
 
 static bool is_npy(const request *r)
@@ -121,7 +121,7 @@ static int from_model(const request *r)
             code = cli_failed(context, status, NULL);
     }
     if (code == CLI_DONE)
-        code = cli_device_open(context, r->device, r->threads, NULL, &device);
+        code = cli_device_open(context, &r->device, &device);
     if (code == CLI_DONE)
         code = extract(r, context, model, device, data, NULL);
     tl_dataset_destroy(data);
@@ -153,7 +153,8 @@ static int check(const request *r, int operands)
 
 static int work(request *r, int argc, char **argv)
 {
-    char *owned[2] = {NULL, NULL};
+    static const char *const fallbacks[] = {[TL_FALLBACK_WARN] = "warn", [TL_FALLBACK_ERROR] = "error", [TL_FALLBACK_ALLOW] = "allow"};
+    char *owned[3] = {NULL, NULL, NULL};
     r->source = argc > optind ? argv[optind] : "";
     r->data_path = argc - optind == 2 ? argv[optind + 1] : NULL;
     int code = check(r, argc - optind);
@@ -162,13 +163,15 @@ static int work(request *r, int argc, char **argv)
     cli_catch_signals();
     if (!cli_ends_with(r->source, ".ini"))
         return from_model(r);
-    if (r->device)
-        r->overrides[r->override_count++] = owned[0] = cli_format("device.device=%s", r->device);
-    if (r->threads)
-        r->overrides[r->override_count++] = owned[1] = cli_format("device.threads=%d", r->threads);
+    if (r->device.name)
+        r->overrides[r->override_count++] = owned[0] = cli_format("device.device=%s", r->device.name);
+    if (r->device.threads)
+        r->overrides[r->override_count++] = owned[1] = cli_format("device.threads=%d", r->device.threads);
+    if (r->fallback)
+        r->overrides[r->override_count++] = owned[2] = cli_format("device.fallback=%s", fallbacks[r->device.fallback]);
     code = from_config(r);
-    free(owned[0]);
-    free(owned[1]);
+    for (size_t i = 0; i < CLI_COUNT(owned); i++)
+        free(owned[i]);
     return code;
 }
 
@@ -177,7 +180,7 @@ static int run(int argc, char **argv)
     request r = {0};
     const char *value;
     int letter, code = CLI_DONE;
-    r.overrides = cli_alloc(((size_t)argc + 2) * sizeof(*r.overrides));
+    r.overrides = cli_alloc(((size_t)argc + 3) * sizeof(*r.overrides));
     while ((letter = cli_next_option(&cli_features, argc, argv, &value, &code)) > 0) {
         bool fits = true;
         switch (letter) {
@@ -186,9 +189,10 @@ static int run(int argc, char **argv)
         case CLI_AT: r.at = value; break;
         case CLI_FORMAT: r.format = value; break;
         case CLI_JSON: r.json = true; break;
-        case CLI_DEVICE: r.device = value; break;
         case CLI_BATCH: fits = cli_option_int(&cli_features, "batch", value, 1, 4096, &r.batch); break;
-        case CLI_THREADS: fits = cli_option_int(&cli_features, "threads", value, 1, 1024, &r.threads); break;
+        default:
+            r.fallback |= letter == CLI_FALLBACK;
+            fits = !cli_device_option(&cli_features, letter, value, &r.device, &code) || code == CLI_DONE;
         }
         if (!fits) {
             code = CLI_USAGE;

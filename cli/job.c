@@ -63,6 +63,7 @@ static int open_model(const cli_config *config, cli_job *job)
     preprocess.resize = config->resize;
     preprocess.crop = config->crop;
     preprocess.alpha = (tl_alpha)config->alpha;
+    preprocess.decode = (tl_decode)config->decode;
     for (int c = 0; c < 3; c++) {
         preprocess.mean[c] = (float)config->mean[c];
         preprocess.std[c] = (float)config->std[c];
@@ -86,9 +87,15 @@ int cli_job_open(const cli_config *config, cli_job *job)
         cli_error("%s: %s (%s)", config->weights, strerror(errno), cli_config_where(config, "model", "weights", -1));
         return CLI_FAILED;
     }
+    cli_device_request request = {
+        .name = config->device,
+        .isa = config->isa,
+        .threads = config->threads,
+        .fallback = (tl_fallback)config->fallback,
+    };
     int code = open_data(config, job);
     if (code == CLI_DONE)
-        code = cli_device_open(job->context, config->device, config->threads, config->isa, &job->device);
+        code = cli_device_open(job->context, &request, &job->device);
     if (code == CLI_DONE)
         code = open_model(config, job);
     if (code == CLI_DONE)

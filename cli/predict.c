@@ -14,14 +14,14 @@ static const cli_option options[] = {
     {CLI_JSON, "json", NULL, "one JSON object"},
     {CLI_TOP, "top", "N", "the N most probable classes of each image (default: 1)"},
     {CLI_BATCH, "batch", "N", "images at once (default: 8, or as many as there are)"},
-    {CLI_DEVICE, "device", "DEVICE", "where to compute: auto, cpu, ... ('tl devices' lists them)"},
-    {CLI_THREADS, "threads", "N", "threads of the CPU backend"},
+    CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
 };
 
 typedef struct request {
-    const char *model_path, *device;
-    int batch, threads, top;
+    const char *model_path;
+    cli_device_request device;
+    int batch, top;
     bool json;
     char **paths;
     size_t path_count, path_capacity;
@@ -237,7 +237,7 @@ static int work(request *r)
         return CLI_FAILED;
     int code = cli_model_open(r->context, r->model_path, &r->model);
     if (code == CLI_DONE)
-        code = cli_device_open(r->context, r->device, r->threads, NULL, &device);
+        code = cli_device_open(r->context, &r->device, &device);
     if (r->batch == 0)
         r->batch = 8;
     if ((size_t)r->batch > r->path_count)
@@ -258,7 +258,6 @@ static int run(int argc, char **argv)
     while ((letter = cli_next_option(&cli_predict, argc, argv, &value, &code)) > 0)
         switch (letter) {
         case CLI_JSON: r.json = true; break;
-        case CLI_DEVICE: r.device = value; break;
         case CLI_TOP:
             if (!cli_option_int(&cli_predict, "top", value, 1, 100000, &r.top))
                 return CLI_USAGE;
@@ -267,10 +266,9 @@ static int run(int argc, char **argv)
             if (!cli_option_int(&cli_predict, "batch", value, 1, 4096, &r.batch))
                 return CLI_USAGE;
             break;
-        case CLI_THREADS:
-            if (!cli_option_int(&cli_predict, "threads", value, 1, 1024, &r.threads))
-                return CLI_USAGE;
-            break;
+        default:
+            if (cli_device_option(&cli_predict, letter, value, &r.device, &code) && code != CLI_DONE)
+                return code;
         }
     if (letter < 0)
         return code;

@@ -72,18 +72,44 @@ int cli_failed(const tl_context *context, tl_status status, const char *what)
     return CLI_FAILED;
 }
 
-int cli_device_open(tl_context *context, const char *name, int threads, const char *isa, tl_device **device)
+int cli_device_open(tl_context *context, const cli_device_request *request, tl_device **device)
 {
     tl_device_options options;
     memset(&options, 0, sizeof(options));
     options.size = sizeof(options);
-    options.threads = threads;
-    options.isa = isa && *isa ? isa : NULL;
-    tl_status status = tl_device_open(context, name && *name ? name : "auto", &options, device);
+    options.threads = request->threads;
+    options.isa = request->isa && *request->isa ? request->isa : NULL;
+    options.fallback = request->fallback;
+    tl_status status = tl_device_open(context, request->name && *request->name ? request->name : "auto", &options,
+                                      device);
     if (status == TL_OK)
         return CLI_DONE;
     cli_failed(context, status, NULL);
     return status == TL_ERROR_NOT_FOUND || status == TL_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED;
+}
+
+bool cli_device_option(const cli_verb *verb, int letter, const char *value, cli_device_request *request, int *code)
+{
+    static const char *const ways[] = {
+        [TL_FALLBACK_WARN] = "warn", [TL_FALLBACK_ERROR] = "error", [TL_FALLBACK_ALLOW] = "allow"};
+    switch (letter) {
+    case CLI_DEVICE:
+        request->name = value;
+        return true;
+    case CLI_THREADS:
+        if (!cli_option_int(verb, "threads", value, 1, 1024, &request->threads))
+            *code = CLI_USAGE;
+        return true;
+    case CLI_FALLBACK:
+        for (size_t i = 0; i < CLI_COUNT(ways); i++)
+            if (!strcmp(ways[i], value)) {
+                request->fallback = (tl_fallback)i;
+                return true;
+            }
+        *code = cli_usage(verb->name, "--fallback: '%s' is none of warn, error and allow", value);
+        return true;
+    }
+    return false;
 }
 
 int cli_model_open(tl_context *context, const char *path, tl_model **model)

@@ -5,7 +5,7 @@
 
 #include <tl/tl.h>
 
-#include "cli/term.h"
+#include "cli/options.h"
 
 /* A context, or NULL after saying why. */
 tl_context *cli_context_create(void);
@@ -18,8 +18,19 @@ bool cli_interrupted(void);
 /* Says what went wrong, from the context, after "what: " if `what` is not NULL; returns CLI_FAILED. */
 int cli_failed(const tl_context *context, tl_status status, const char *what);
 
-/* Opens a device, "" standing for auto; an exit code, CLI_DONE if it is open. */
-int cli_device_open(tl_context *context, const char *name, int threads, const char *isa, tl_device **device);
+/* How a device is to be opened; what is 0 is the default. */
+typedef struct cli_device_request {
+    const char *name; /* "": auto */
+    const char *isa;
+    int threads;
+    tl_fallback fallback;
+} cli_device_request;
+/* An exit code, CLI_DONE if it is open. */
+int cli_device_open(tl_context *context, const cli_device_request *request, tl_device **device);
+
+/* The options --device, --threads and --fallback of a verb. True if `letter` is one of them; *code is CLI_USAGE then if
+ * its value is wrong, which was said. */
+bool cli_device_option(const cli_verb *verb, int letter, const char *value, cli_device_request *request, int *code);
 
 /* Opens what tl_model_save wrote; says how to come by such a file where this is another. */
 int cli_model_open(tl_context *context, const char *path, tl_model **model);

@@ -143,12 +143,25 @@ static void fill_options(training *t)
     t->options.on_epoch = on_epoch;
 }
 
+static void print_plan(void *user, const tl_stage_report *report)
+{
+    training *t = user;
+    uint64_t sum = report->frozen_bytes + report->state_bytes + report->activation_bytes;
+    cli_print("%s: memory: %s of frozen parameters, %s of what trains, %s of activations and workspace: %s",
+              t->config.stages[report->stage_index].name, cli_bytes(report->frozen_bytes),
+              cli_bytes(report->state_bytes), cli_bytes(report->activation_bytes), cli_bytes(sum));
+    if (report->device_bytes)
+        cli_print(" of %s", cli_bytes(report->device_bytes));
+    if (report->device_buffer_bytes < report->device_bytes)
+        cli_print(", %s in one buffer at most", cli_bytes(report->device_buffer_bytes));
+    cli_print("\n%s", report->plan);
+}
+
 /* Everything but the training: the images are decoded, and each stage is made ready on the device, so that what does
  * not fit or does not work is known now. */
 static int dry_run(training *t)
 {
     const cli_config *config = &t->config;
-    tl_trainer *trainer = NULL;
     int64_t parameters = cli_model_elements(t->job.model);
     for (size_t i = 0; i < config->stage_count; i++) {
         const cli_stage *stage = &config->stages[i];
@@ -159,13 +172,8 @@ static int dry_run(training *t)
     int code = cli_job_check_images(config, &t->job);
     if (code != CLI_DONE)
         return code;
-    t->options.on_stage = NULL;
-    t->options.on_progress = NULL;
-    t->options.on_epoch = NULL;
-    tl_status status = tl_trainer_create(t->job.model, t->job.device, config->crop, config->crop, &t->options, &trainer);
-    for (size_t i = 1; i < config->stage_count && status == TL_OK; i++)
-        status = tl_trainer_stage(trainer, i);
-    tl_trainer_destroy(trainer);
+    t->options.on_stage = print_plan;
+    tl_status status = tl_train_dry_run(t->job.model, t->job.device, t->job.train, t->job.val, &t->options);
     if (status != TL_OK)
         return cli_failed(t->job.context, status, NULL);
     cli_print("the results would go to %s; nothing was trained or written\n", t->run.folder);
@@ -227,6 +235,21 @@ static int train(training *t, double start)
     return status == TL_OK ? code : CLI_FAILED;
 }
 
+#define LARGEST_AUTO_BATCH 256
+
+/* [data] batch = auto becomes a number, which the run's config.ini holds. */
+static int choose_batch(training *t)
+{
+    if (t->config.batch > 0)
+        return CLI_DONE;
+    tl_status status = tl_train_largest_batch(t->job.model, t->job.device, t->job.train, t->job.val, &t->options,
+                                              LARGEST_AUTO_BATCH, &t->config.batch);
+    if (status != TL_OK)
+        return cli_failed(t->job.context, status, NULL);
+    t->options.batch = t->config.batch;
+    return CLI_DONE;
+}
+
 static int work(training *t, bool dry, bool force)
 {
     double start = now();
@@ -245,6 +268,11 @@ static int work(training *t, bool dry, bool force)
     char *device = cli_format("%s: %s", tl_device_name(t->job.device), tl_device_description(t->job.device));
     run->device = device;
     fill_options(t);
+    code = choose_batch(t);
+    if (code != CLI_DONE) {
+        free(device);
+        return code;
+    }
     if (!cli_room_for(run->folder, room_needed(t)))
         code = CLI_FAILED;
     else if (dry) {

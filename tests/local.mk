@@ -12,3 +12,4 @@ include %reldir%/fuzz/local.mk
 include %reldir%/cli/local.mk
 include %reldir%/plugin/local.mk
 include %reldir%/train/local.mk
+include %reldir%/faults/local.mk

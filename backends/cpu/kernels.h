@@ -17,6 +17,7 @@
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/pool.h"
+#include "backends/cpu/resample.h"
 #include "backends/cpu/winograd.h"
 
 #define CPU_KERNEL_LIST(X) \
@@ -24,6 +25,7 @@
     CPU_CHANNELS_LIST(X) \
     CPU_GEMM_LIST(X) \
     CPU_POOL_LIST(X) \
+    CPU_RESAMPLE_LIST(X) \
     CPU_WINOGRAD_LIST(X)
 
 typedef struct cpu_kernels {

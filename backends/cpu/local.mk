@@ -11,7 +11,7 @@ libtl_cpu_la_CFLAGS = $(CPU_CFLAGS) $(OPENMP_CFLAGS)
 libtl_cpu_la_LDFLAGS = $(OPENMP_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
-	backends/form.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
+	backends/axis.h backends/form.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
@@ -22,11 +22,14 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/avgpool2d.c \
 	%reldir%/batchnorm.c \
 	%reldir%/batchnorm_grad.c \
+	%reldir%/concat.c \
 	%reldir%/cross_entropy.c \
 	%reldir%/dropout.c \
 	%reldir%/maxpool2d.c \
 	%reldir%/normalize.c \
-	%reldir%/relu.c
+	%reldir%/relu.c \
+	%reldir%/resample.h \
+	%reldir%/upsample2d.c
 
 CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
@@ -37,6 +40,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/gemm_spread.c \
 	%reldir%/gemm_spread_outer.c \
 	%reldir%/pool.c \
+	%reldir%/resample.c \
 	%reldir%/special.c \
 	%reldir%/winograd.c
 

@@ -32,7 +32,7 @@ void tl__opencl_buffer_destroy(tl_backend_device *base, tl_backend_buffer *buffe
     opencl_device *device = (opencl_device *)base;
     if (!buffer)
         return;
-    if (tl__opencl_usable(device) == TL_OK)
+    if (tl__opencl_alive(device))
         clReleaseMemObject(buffer->memory);
     tl__opencl_release(device, buffer);
 }
@@ -60,7 +60,7 @@ void tl__opencl_queue_destroy(tl_backend_device *base, tl_backend_queue *queue) 
     opencl_device *device = (opencl_device *)base;
     if (!queue)
         return;
-    if (tl__opencl_usable(device) == TL_OK)
+    if (tl__opencl_alive(device))
         clReleaseCommandQueue(queue->commands);
     tl__opencl_release(device, queue);
 }

@@ -1,4 +1,5 @@
 /* cache.c: see cache.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -102,18 +103,16 @@ static bool write_all(int file, const void *data, size_t bytes) {
     return true;
 }
 
-bool tl__opencl_cache_read(opencl_device *device, const opencl_key *key, opencl_blob *blob) {
-    char path[4096];
+/* `key` NULL: whatever it was made for. */
+static bool read_file(opencl_device *device, const char *path, const opencl_key *key, opencl_blob *blob) {
     header h;
     struct stat about;
-    if (!path_of(device, key, path, sizeof(path)))
-        return false;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return false;
     unsigned char *data = NULL;
     bool good = fstat(file, &about) == 0 && S_ISREG(about.st_mode) && read_all(file, &h, sizeof(h)) &&
-                memcmp(h.magic, MAGIC, sizeof(h.magic)) == 0 && memcmp(h.key, key->hash, sizeof(h.key)) == 0 &&
+                memcmp(h.magic, MAGIC, sizeof(h.magic)) == 0 && (!key || memcmp(h.key, key->hash, sizeof(h.key)) == 0) &&
                 h.bytes > 0 && h.bytes <= MOST && (uint64_t)about.st_size == sizeof(h) + h.bytes;
     if (good)
         data = tl__opencl_allocate(device, (size_t)h.bytes);
@@ -125,6 +124,35 @@ bool tl__opencl_cache_read(opencl_device *device, const opencl_key *key, opencl_
     }
     *blob = (opencl_blob){data, (size_t)h.bytes};
     return true;
+}
+
+bool tl__opencl_cache_read(opencl_device *device, const opencl_key *key, opencl_blob *blob) {
+    char path[4096];
+    return path_of(device, key, path, sizeof(path)) && read_file(device, path, key, blob);
+}
+
+void tl__opencl_cache_each(opencl_device *device, const char *beginning, void (*each)(void *user, const char *name, opencl_blob *blob),
+                           void *user) {
+    char folder[3072], path[4096];
+    DIR *files = tl__opencl_cache_folder(device->host, folder, sizeof(folder)) ? opendir(folder) : NULL;
+    for (const struct dirent *entry; files && (entry = readdir(files));) {
+        opencl_blob blob;
+        if (strncmp(entry->d_name, beginning, strlen(beginning)) != 0 ||
+            snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) >= (int)sizeof(path) ||
+            !read_file(device, path, NULL, &blob))
+            continue;
+        each(user, entry->d_name, &blob);
+        tl__opencl_release(device, blob.data);
+    }
+    if (files)
+        closedir(files);
+}
+
+void tl__opencl_cache_remove(opencl_device *device, const char *name) {
+    char folder[3072], path[4096];
+    if (tl__opencl_cache_folder(device->host, folder, sizeof(folder)) &&
+        snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path))
+        unlink(path);
 }
 
 void tl__opencl_cache_write(opencl_device *device, const opencl_key *key, const opencl_blob *blob) {

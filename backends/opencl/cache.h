@@ -1,4 +1,5 @@
-/* cache.h: what is kept on disk between runs, under $XDG_CACHE_HOME/libtl (or ~/.cache/libtl): binaries of programs.
+/* cache.h: what is kept on disk between runs, under $XDG_CACHE_HOME/libtl (or ~/.cache/libtl): binaries of programs, and what `tl tune`
+ * measured.
  *
  * A driver may end the process over a damaged binary, so every file carries a checksum of its contents and the whole key
  * it was made for; one that does not fit is as good as none. Files are written under another name and then renamed.
@@ -23,6 +24,10 @@ void tl__opencl_cache_key(const char *stem, const char *const *parts, size_t cou
 /* True with blob->data, the caller's to release with tl__opencl_release. */
 bool tl__opencl_cache_read(opencl_device *device, const opencl_key *key, opencl_blob *blob);
 void tl__opencl_cache_write(opencl_device *device, const opencl_key *key, const opencl_blob *blob);
+/* Calls `each` with every file whose name begins so and whose contents are whole; the blob is released afterwards. */
+void tl__opencl_cache_each(opencl_device *device, const char *beginning, void (*each)(void *user, const char *name, opencl_blob *blob),
+                           void *user);
+void tl__opencl_cache_remove(opencl_device *device, const char *name);
 /* The folder, made where it is not there; false: none. */
 bool tl__opencl_cache_folder(const tl_host *host, char *path, size_t size);
 

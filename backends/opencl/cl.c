@@ -53,6 +53,7 @@ tl_status tl__opencl_fail(opencl_device *device, tl_status status, const char *f
     va_start(arguments, format);
     vsnprintf(text + used, sizeof(text) - used, format, arguments);
     va_end(arguments);
+    snprintf(device->failure, sizeof(device->failure), "%.255s", text + used);
     return device->host->fail(device->host->user, status, text);
 }
 
@@ -78,12 +79,16 @@ tl_status tl__opencl_check(opencl_device *device, cl_int code, const char *call,
                            device->lost ? "; the device is lost: close it and open it again" : "");
 }
 
+bool tl__opencl_alive(const opencl_device *device) {
+    return !device->lost && device->pid == getpid();
+}
+
 tl_status tl__opencl_usable(opencl_device *device) {
     if (device->lost)
         return tl__opencl_fail(device, TL_ERROR_DEVICE, "the device is lost: close it and open it again");
     if (device->pid != getpid())
         return tl__opencl_fail(device, TL_ERROR_DEVICE, "the device was opened by another process: drivers do not "
-                                                        "survive fork, open it in the child");
+                                                        "survive fork");
     return TL_OK;
 }
 

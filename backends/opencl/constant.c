@@ -116,7 +116,7 @@ void tl__opencl_constants_release(opencl_kernel *kernel) {
         while (*link != c)
             link = &(*link)->next;
         *link = c->next;
-        if (tl__opencl_usable(device) == TL_OK)
+        if (tl__opencl_alive(device))
             clReleaseMemObject(c->memory);
         tl__opencl_release(device, c);
     }

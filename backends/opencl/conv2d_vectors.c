@@ -81,12 +81,11 @@ tl_status tl__opencl_vectors_shape(opencl_kernel *kernel, int x, int w, int y, o
     return TL_OK;
 }
 
-/* As many sums as the registers hold beside a row of the panel: 32 vectors of 16 floats, otherwise 16. Panels that would
- * be less than half full are one vector wide. */
-opencl_vectors_tile tl__opencl_vectors_tile(const opencl_device *device, int64_t columns) {
-    const int lanes = device->lanes, most = lanes == 16 ? 4 : 2;
-    const int vectors = columns * 2 > most * lanes ? most : 1;
-    opencl_vectors_tile tile = {.rows = vectors > 1 ? 6 : 8, .width = vectors * lanes};
+/* As many sums as the registers hold beside a row of the panel, which are 32 where vectors have 16 floats and 16
+ * otherwise. A narrow panel is one vector. */
+opencl_vectors_tile tl__opencl_vectors_tile(const opencl_device *device, bool narrow) {
+    const int vectors = narrow ? 1 : device->lanes == 16 ? 4 : 2;
+    opencl_vectors_tile tile = {.rows = narrow ? 8 : 6, .width = vectors * device->lanes};
     snprintf(tile.options, sizeof(tile.options), "-DMR=%d -DNV=%d -DSTRIP=%d -DBLOCK=%d", tile.rows, vectors,
              OPENCL_VECTORS_STRIP, OPENCL_VECTORS_BLOCK);
     return tile;
@@ -153,9 +152,10 @@ static void merge_taps(opencl_vectors_walk *walk) {
     }
 }
 
-static tl_status plan(opencl_kernel *kernel, const opencl_vectors_shape *s, bool transposed, opencl_vectors_walk *walk) {
-    const int64_t in[2] = {s->height, s->width}, out[2] = {s->out_height, s->out_width};
-    *walk = (opencl_vectors_walk){.shape = *s, .transposed = transposed, .groups = s->groups};
+tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *s, bool transposed, bool spread,
+                                  opencl_vectors_walk *walk) {
+    const int64_t in[2] = {s->height, s->width}, out[2] = {s->out_height, s->out_width}, lanes = kernel->device->lanes;
+    *walk = (opencl_vectors_walk){.shape = *s, .transposed = transposed, .spread = spread, .groups = s->groups};
     for (int d = 0; d < 2; d++) {
         walk->from_size[d] = transposed ? out[d] : in[d];
         walk->to_size[d] = transposed ? in[d] : out[d];
@@ -166,7 +166,12 @@ static tl_status plan(opencl_kernel *kernel, const opencl_vectors_shape *s, bool
     walk->to_channels = transposed ? s->channels : s->out_channels;
     walk->depth = walk->from_channels / s->groups;
     walk->columns = walk->to_channels / s->groups;
-    walk->tile = tl__opencl_vectors_tile(kernel->device, walk->columns);
+    /* Many half empty panels are worth a program of their own; one is not. */
+    walk->tile = tl__opencl_vectors_tile(kernel->device, spread || (s->groups > 1 && walk->columns <= 2 * lanes));
+    if (spread) {
+        walk->groups = 1;
+        walk->columns = walk->to_channels;
+    }
     walk->panels = (walk->columns + walk->tile.width - 1) / walk->tile.width;
     merge_taps(walk);
     walk->zeros = walk->merged * walk->depth;
@@ -213,20 +218,18 @@ static tl_status launch_phase(opencl_kernel *kernel, const opencl_vectors_walk *
         part_depth = PART;
         parts = (depth + PART - 1) / PART;
     }
-    const int64_t items = strips * walk->groups * walk->panels;
-    if (items > INT_MAX)
-        return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: too large for this implementation", kernel->stem);
     const int width = (int)(walk->from_size[1] + (walk->padded ? 2 * walk->shape.pad[1] : 0));
-    opencl_range range = {.global = {(size_t)items}, .local = {1}, .fixed = true};
+    opencl_range range = {.global = {(size_t)walk->panels, (size_t)walk->groups, (size_t)strips}, .local = {1},
+                          .fixed = true};
 #define OPERANDS "oooo"
-#define NUMBERS "ll" "iiii" "iiiiiiii" "iiiiiiii" "iii" "iiiiiiii"
+#define NUMBERS "ll" "iiii" "iiiiiiii" "iiiiii" "iii" "iiiiiiii"
 #define VALUES                                                                                                       \
     o->bias, o->residual, o->mask, o->to, walk->zeros_at, phase->weights,                                            \
     (int)rows, phase->count[0], phase->count[1], strips,                                                             \
     (int)walk->from_size[0], width, (int)walk->from_channels, (int)walk->from_step[0], (int)walk->from_step[1],      \
     phase->offset[0], walk->padded ? 0 : phase->offset[1], phase->tap_step[0],                                       \
     phase->tap_step[1], taps, walk->merged > 1 ? 1 : phase->taps[1] > 0 ? phase->taps[1] : 1, depth,                 \
-    (int)walk->depth, (int)walk->groups, (int)walk->panels, (int)walk->columns,                                      \
+    (int)walk->depth, (int)walk->columns,                                                                            \
     parts, part_taps, part_depth,                                                                                    \
     (int)walk->to_size[0], (int)walk->to_size[1], (int)walk->to_channels, (int)walk->to_step[0],                     \
     (int)walk->to_step[1], phase->first[0], phase->first[1], (int)kernel->op.relu
@@ -258,7 +261,7 @@ static tl_status launch(opencl_kernel *kernel, const opencl_vectors_walk *walk, 
 tl_status tl__opencl_vectors_walk(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed,
                                   const opencl_vectors_operands *operands) {
     opencl_vectors_walk walk;
-    tl_status status = plan(kernel, shape, transposed, &walk);
+    tl_status status = tl__opencl_vectors_plan(kernel, shape, transposed, false, &walk);
     if (status == TL_OK)
         status = launch(kernel, &walk, operands);
     tl__opencl_release(kernel->device, walk.phases);

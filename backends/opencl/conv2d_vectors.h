@@ -27,7 +27,7 @@ typedef struct opencl_vectors_tile {
     int rows, width; /* of columns: floats */
     char options[64];
 } opencl_vectors_tile;
-opencl_vectors_tile tl__opencl_vectors_tile(const opencl_device *device, int64_t columns);
+opencl_vectors_tile tl__opencl_vectors_tile(const opencl_device *device, bool narrow);
 
 #define OPENCL_VECTORS_STRIP 96  /* the most rows that go over a panel one after the other; whole tiles of any height */
 #define OPENCL_VECTORS_BLOCK 512 /* the most pixels of a block of conv2d_grad_weight */
@@ -70,13 +70,21 @@ typedef struct opencl_vectors_operands {
 tl_status tl__opencl_vectors_walk(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed,
                                   const opencl_vectors_operands *operands);
 
+/* The plan, where `phases` is to be released whether that succeeds or not; `spread` for conv2d_vectors_spread.c. */
+tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed, bool spread,
+                                  opencl_vectors_walk *walk);
+/* What the packed form of constant weights depends on besides their own bytes. */
+uint64_t tl__opencl_vectors_form(const opencl_vectors_walk *walk);
+
 /* Makes the packed weights: derived, where they are constant; otherwise by launches into the workspace, from byte *at on. */
 tl_status tl__opencl_vectors_pack(opencl_kernel *kernel, const opencl_vectors_walk *walk, int weights,
                                   opencl_constant **constant, uint64_t *at);
 
-/* prepare of the three lists. */
+/* For the three lists: */
 tl_status tl__opencl_conv2d_vectors(opencl_kernel *kernel);
+tl_status tl__opencl_conv2d_spread(opencl_kernel *kernel);
 tl_status tl__opencl_conv2d_grad_input_vectors(opencl_kernel *kernel);
+tl_status tl__opencl_conv2d_grad_input_spread(opencl_kernel *kernel);
 tl_status tl__opencl_conv2d_grad_weight_vectors(opencl_kernel *kernel);
 tl_status tl__opencl_conv2d_grad_weight_spread(opencl_kernel *kernel);
 

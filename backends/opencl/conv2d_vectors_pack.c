@@ -47,11 +47,11 @@ static tl_status fill(opencl_kernel *kernel, const void *source, void *to, void 
     return TL_OK;
 }
 
-/* What the packed form depends on besides the weights' own bytes (FNV-1a). */
-static uint64_t form_of(const opencl_vectors_walk *walk) {
+/* FNV-1a. */
+uint64_t tl__opencl_vectors_form(const opencl_vectors_walk *walk) {
     const opencl_vectors_shape *s = &walk->shape;
     const bool t = walk->transposed;
-    const int64_t numbers[] = {t, walk->tile.width, s->out_channels, s->groups, s->kernel[0] * s->kernel[1],
+    const int64_t numbers[] = {t, walk->spread, walk->tile.width, s->out_channels, s->groups, s->kernel[0] * s->kernel[1],
                                walk->zeros, t ? s->kernel[0] : 0, t ? s->stride[0] : 0, t ? s->stride[1] : 0,
                                t ? s->dilation[0] : 0, t ? s->dilation[1] : 0, t ? s->pad[0] : 0, t ? s->pad[1] : 0,
                                walk->phase_count, t ? walk->to_size[0] < s->stride[0] ? walk->to_size[0] : 0 : 0};
@@ -64,21 +64,20 @@ static uint64_t form_of(const opencl_vectors_walk *walk) {
 static tl_status launch_phase(opencl_kernel *kernel, const opencl_vectors_walk *walk, const opencl_vectors_phase *phase,
                               int weights, uint64_t at) {
     const opencl_vectors_shape *s = &walk->shape;
-    const int taps = phase->taps[0] * phase->taps[1];
-    /* One more panel writes the zeros. */
-    opencl_range range = {.global = {(size_t)((walk->groups * walk->panels + 1) * taps)}, .local = {1}, .fixed = true};
-    return tl__opencl_launch(kernel, "conv2d_vectors", walk->tile.options, "conv2d_pack", &range, "owlliiiiiiiiiiiiii",
-                             weights, at, walk->zeros_at, phase->weights, (int)walk->zeros, (int)walk->transposed, taps,
+    opencl_range range = {.global = {(size_t)phase->taps[0], (size_t)walk->panels, (size_t)walk->groups}, .local = {1},
+                          .fixed = true};
+    return tl__opencl_launch(kernel, "conv2d_vectors", walk->tile.options, "conv2d_pack", &range, "owlliiiiiiiiiii",
+                             weights, at, walk->zeros_at, phase->weights, (int)walk->zeros, (int)walk->transposed,
                              phase->taps[1], phase->index[0], phase->index[1], phase->index_step[0],
                              phase->index_step[1], (int)s->kernel[0], (int)s->kernel[1], (int)s->group_outputs,
-                             (int)s->group_channels, (int)walk->groups, (int)walk->panels);
+                             (int)s->group_channels);
 }
 
 tl_status tl__opencl_vectors_pack(opencl_kernel *kernel, const opencl_vectors_walk *walk, int weights,
                                   opencl_constant **constant, uint64_t *at) {
     const size_t bytes = (size_t)(walk->zeros_at + walk->zeros) * sizeof(float);
     if (opencl_is_constant(kernel, weights))
-        return tl__opencl_constant_derive(kernel, weights, form_of(walk), bytes, fill,
+        return tl__opencl_constant_derive(kernel, weights, tl__opencl_vectors_form(walk), bytes, fill,
                                           (void *)(uintptr_t)walk, constant);
     *at = tl__opencl_workspace(kernel, bytes);
     tl_status status = TL_OK;

@@ -1,7 +1,9 @@
 /* kernel.c: prepares kernels, and the life of a prepared one. */
 #include <string.h>
 
+#include "backends/opencl/canary.h"
 #include "backends/opencl/launch.h"
+#include "backends/opencl/tune.h"
 
 /* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
  * not link. */
@@ -93,16 +95,41 @@ static const tl_kernel_ops kernel_ops = {sizeof(kernel_ops), bind, enqueue, rele
 
 /* ---- prepare ---- */
 
-static tl_status choose(opencl_kernel *kernel) {
+/* The option "conv" names the one implementation that a convolution is to have. */
+static const char *asked_for(const opencl_kernel *kernel) {
+    bool convolution = kernel->op.op == TL_OP_CONV2D || kernel->op.op == TL_OP_CONV2D_GRAD_INPUT ||
+                       kernel->op.op == TL_OP_CONV2D_GRAD_WEIGHT;
+    return convolution ? kernel->device->host->option(kernel->device->host->user, "conv") : NULL;
+}
+
+const opencl_implementation *tl__opencl_implementations(uint32_t op) {
+    return table[op].implementations;
+}
+
+/* The first of the list that accepts; with a name, that one alone. */
+static tl_status try_list(opencl_kernel *kernel, const char *name) {
     const opencl_implementation *list = table[kernel->op.op].implementations;
-    tl_status status = TL_UNSUPPORTED;
+    tl_status status = name ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
+                                              kernel->stem, name)
+                            : TL_UNSUPPORTED;
     for (; list->name; list++) {
+        if (name && strcmp(name, list->name) != 0)
+            continue;
         kernel->base.implementation = list->name;
         status = list->prepare(kernel);
         if (status != TL_UNSUPPORTED)
             break;
         empty(kernel);
     }
+    return status;
+}
+
+/* What was asked for, or else what was found fastest before, or else the best guess. */
+static tl_status choose(opencl_kernel *kernel, const char *name) {
+    const char *asked = name ? name : asked_for(kernel), *tuned = asked ? NULL : tl__opencl_tuned(kernel);
+    tl_status status = tuned ? try_list(kernel, tuned) : TL_UNSUPPORTED;
+    if (status == TL_UNSUPPORTED)
+        status = try_list(kernel, asked);
     /* Constants are in launches already, or were derived from. */
     for (uint32_t i = 0; i < kernel->count; i++)
         if (opencl_is_constant(kernel, (int)i))
@@ -112,6 +139,12 @@ static tl_status choose(opencl_kernel *kernel) {
 
 tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
                              uint32_t input_count, uint32_t output_count, tl_backend_kernel **out) {
+    return tl__opencl_prepare_as(base, op, operands, input_count, output_count, NULL, out);
+}
+
+tl_status tl__opencl_prepare_as(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
+                                uint32_t input_count, uint32_t output_count, const char *name,
+                                tl_backend_kernel **out) {
     opencl_device *device = (opencl_device *)base;
     tl_status status = tl__opencl_usable(device);
     if (status != TL_OK)
@@ -123,6 +156,9 @@ tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, cons
     const uint32_t counts[2] = {input_count, output_count};
     if (!form_fits(table[op->op].stem, lists, operands, counts, text, sizeof(text)))
         return tl__opencl_fail(device, TL_ERROR_INTERNAL, "%s", text);
+    status = tl__opencl_canary(device, op->op, tl__opencl_canary_class(op, operands));
+    if (status != TL_OK)
+        return status;
     bound_kernel *bound = tl__opencl_allocate(device, sizeof(*bound));
     if (!bound)
         return TL_ERROR_MEMORY;
@@ -131,7 +167,7 @@ tl_status tl__opencl_prepare(tl_backend_device *base, const tl_op_desc *op, cons
                               .count = input_count + output_count, .last = &kernel->first};
     memcpy(&kernel->op, op, op->size < sizeof(*op) ? op->size : sizeof(*op));
     memcpy(kernel->operands, operands, kernel->count * sizeof(*operands));
-    status = choose(kernel);
+    status = choose(kernel, name);
     if (status != TL_OK) {
         release(&kernel->base);
         return status;

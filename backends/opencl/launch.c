@@ -147,28 +147,38 @@ tl_status tl__opencl_launch(opencl_kernel *kernel, const char *stem, const char 
     return status;
 }
 
-tl_status tl__opencl_call(opencl_kernel *kernel, const char *name, opencl_call *call, void *data) {
+tl_status tl__opencl_call_bound(opencl_kernel *kernel, const char *name, opencl_call *call,
+                                tl_status (*bind)(opencl_kernel *kernel, void *data),
+                                void (*unbind)(opencl_kernel *kernel, void *data), void *data) {
     opencl_launch *launch = append(kernel, name);
     if (!launch) {
         tl__opencl_release(kernel->device, data);
         return TL_ERROR_MEMORY;
     }
     launch->call = call;
+    launch->bind = bind;
+    launch->unbind = unbind;
     launch->data = data;
     return TL_OK;
 }
 
+tl_status tl__opencl_call(opencl_kernel *kernel, const char *name, opencl_call *call, void *data) {
+    return tl__opencl_call_bound(kernel, name, call, NULL, NULL, data);
+}
+
 tl_status tl__opencl_launches_bind(opencl_kernel *kernel) {
-    for (opencl_launch *launch = kernel->first; launch; launch = launch->next)
-        for (uint32_t i = 0; i < launch->bound_count; i++) {
+    tl_status status = TL_OK;
+    for (opencl_launch *launch = kernel->first; launch && status == TL_OK; launch = launch->next) {
+        for (uint32_t i = 0; i < launch->bound_count && status == TL_OK; i++) {
             const opencl_bound *b = &launch->bound[i];
             uint64_t offset;
             cl_mem memory = tl__opencl_memory(kernel, b->operand, &offset);
-            tl_status status = set_memory(kernel, launch, b->argument, memory, offset / b->size + (cl_ulong)b->elements);
-            if (status != TL_OK)
-                return status;
+            status = set_memory(kernel, launch, b->argument, memory, offset / b->size + (cl_ulong)b->elements);
         }
-    return TL_OK;
+        if (launch->bind && status == TL_OK)
+            status = launch->bind(kernel, launch->data);
+    }
+    return status;
 }
 
 /* Some drivers promise groups that they then refuse: smaller ones are tried, and stay. */
@@ -205,12 +215,14 @@ tl_status tl__opencl_launches_enqueue(opencl_kernel *kernel, tl_backend_queue *q
 }
 
 void tl__opencl_launches_release(opencl_kernel *kernel) {
-    bool usable = tl__opencl_usable(kernel->device) == TL_OK;
+    bool usable = tl__opencl_alive(kernel->device);
     while (kernel->first) {
         opencl_launch *launch = kernel->first;
         kernel->first = launch->next;
         if (launch->object && usable)
             clReleaseKernel(launch->object);
+        if (launch->unbind)
+            launch->unbind(kernel, launch->data);
         tl__opencl_release(kernel->device, launch->data);
         tl__opencl_release(kernel->device, launch);
     }

@@ -23,6 +23,8 @@ struct opencl_launch {
     uint32_t bound_count;
     opencl_bound bound[OPENCL_MAX_BOUND];
     opencl_call *call;
+    tl_status (*bind)(opencl_kernel *kernel, void *data);
+    void (*unbind)(opencl_kernel *kernel, void *data);
     void *data;
 };
 

@@ -1,11 +1,19 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
-	%reldir%/kernels/avgpool2d.cl \
+	%reldir%/kernels/adam.cl \
+	%reldir%/kernels/batchnorm.cl \
+	%reldir%/kernels/channels.cl \
+	%reldir%/kernels/conv2d_gpu.cl \
+	%reldir%/kernels/conv2d_gpu_parts.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
+	%reldir%/kernels/conv2d_vectors_spread.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
+	%reldir%/kernels/cross_entropy.cl \
+	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
-	%reldir%/kernels/maxpool2d.cl \
-	%reldir%/kernels/normalize.cl
+	%reldir%/kernels/normalize.cl \
+	%reldir%/kernels/pool.cl \
+	%reldir%/kernels/upsample2d.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) %reldir% && $(SHELL) $(top_srcdir)/tools/embed.sh \
@@ -13,27 +21,72 @@ EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 CLEANFILES += %reldir%/sources.c
 
 OPENCL_SOURCES = \
-	backends/form.h %reldir%/opencl.h %reldir%/opencl.c %reldir%/buffer.c %reldir%/cache.h %reldir%/cache.c \
-	%reldir%/cl.c %reldir%/constant.c %reldir%/kernel.c %reldir%/launch.h %reldir%/launch.c %reldir%/probe.c \
-	%reldir%/program.c %reldir%/elementwise.h %reldir%/pool.h \
+	backends/axis.h \
+	backends/form.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
 	%reldir%/avgpool2d_grad.c \
 	%reldir%/batchnorm.c \
+	%reldir%/batchnorm.h \
 	%reldir%/batchnorm_grad.c \
-	%reldir%/conv2d_vectors.h %reldir%/conv2d_vectors.c %reldir%/conv2d_vectors_pack.c %reldir%/conv2d_vectors_weight.c \
+	%reldir%/blas.c \
+	%reldir%/blas.h \
+	%reldir%/buffer.c \
+	%reldir%/cache.c \
+	%reldir%/cache.h \
+	%reldir%/canary.c \
+	%reldir%/canary.h \
+	%reldir%/canary_blas.c \
+	%reldir%/canary_ops.c \
+	%reldir%/channels.h \
+	%reldir%/cl.c \
+	%reldir%/concat.c \
+	%reldir%/constant.c \
 	%reldir%/conv2d.c \
+	%reldir%/conv2d_gpu.c \
+	%reldir%/conv2d_gpu.h \
+	%reldir%/conv2d_gpu_gemm.c \
+	%reldir%/conv2d_gpu_tile.c \
+	%reldir%/conv2d_gpu_weight.c \
 	%reldir%/conv2d_grad_input.c \
 	%reldir%/conv2d_grad_weight.c \
+	%reldir%/conv2d_vectors.c \
+	%reldir%/conv2d_vectors.h \
+	%reldir%/conv2d_vectors_pack.c \
+	%reldir%/conv2d_vectors_spread.c \
+	%reldir%/conv2d_vectors_weight.c \
 	%reldir%/cross_entropy.c \
+	%reldir%/cross_entropy.h \
 	%reldir%/cross_entropy_grad.c \
 	%reldir%/dropout.c \
+	%reldir%/elementwise.h \
+	%reldir%/kernel.c \
+	%reldir%/launch.c \
+	%reldir%/launch.h \
 	%reldir%/maxpool2d.c \
 	%reldir%/maxpool2d_grad.c \
 	%reldir%/normalize.c \
+	%reldir%/notes.c \
+	%reldir%/opencl.c \
+	%reldir%/opencl.h \
+	%reldir%/pool.h \
+	%reldir%/probe.c \
+	%reldir%/probe.h \
+	%reldir%/probe_child.c \
+	%reldir%/program.c \
 	%reldir%/relu.c \
-	%reldir%/relu_grad.c
+	%reldir%/relu_grad.c \
+	%reldir%/slice.c \
+	%reldir%/tune.c \
+	%reldir%/tune.h \
+	%reldir%/tune_blas.c \
+	%reldir%/tune_store.c \
+	%reldir%/tune_time.c \
+	%reldir%/upsample2d.c \
+	%reldir%/upsample2d.h \
+	%reldir%/upsample2d_grad.c \
+	%reldir%/vendors.c
 OPENCL_CPPFLAGS = $(AM_CPPFLAGS) $(OPENCL_CFLAGS) $(XXHASH_CFLAGS)
 
 if TL_OPENCL_PLUGIN

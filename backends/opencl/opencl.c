@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/opencl/opencl.h"
+#include "backends/opencl/blas.h"
+#include "backends/opencl/canary.h"
+#include "backends/opencl/tune.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -29,14 +31,19 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
     return TL_OK;
 }
 
+/* A lost device keeps what the driver gave it: no call is safe any more. Memory of the host is given back all the same. */
 static void device_close(tl_backend_device *base) {
     opencl_device *device = (opencl_device *)base;
     if (!device)
         return;
-    if (tl__opencl_usable(device) == TL_OK) {
-        tl__opencl_programs_release(device);
+    tl__opencl_programs_release(device);
+    tl__opencl_tuned_release(device);
+    if (tl__opencl_alive(device)) {
+        if (device->blas_queue)
+            clReleaseCommandQueue(device->blas_queue);
         if (device->context)
             clReleaseContext(device->context);
+        tl__opencl_blas_close(device);
     }
     device->host->release(device->host->user, device);
 }
@@ -55,30 +62,40 @@ static const tl_device_ops device_ops = {
     .queue_flush = tl__opencl_queue_flush,
     .queue_finish = tl__opencl_queue_finish,
     .prepare = tl__opencl_prepare,
+    .tune = tl__opencl_tune,
 };
 
 /* ---- what the driver says of a device ---- */
 
-static uint64_t number(cl_device_id id, cl_device_info what, size_t size) {
+/* *code stays what it is where it is a failure already. */
+static uint64_t number(cl_device_id id, cl_device_info what, size_t size, cl_int *code) {
     union {
         cl_uint word;
         cl_ulong number;
         size_t size;
     } value = {0};
-    if (clGetDeviceInfo(id, what, size, &value, NULL) != CL_SUCCESS)
-        return 0;
-    return size == sizeof(cl_uint) ? value.word : value.number;
+    cl_int own = clGetDeviceInfo(id, what, size, &value, NULL);
+    *code = *code == CL_SUCCESS ? own : *code;
+    return own != CL_SUCCESS ? 0 : size == sizeof(cl_uint) ? value.word : value.number;
+}
+
+static void text_of(cl_device_id id, cl_device_info what, char *to, size_t size, cl_int *code) {
+    cl_int own = tl__opencl_text(id, what, to, size);
+    *code = *code == CL_SUCCESS ? own : *code;
 }
 
 static int lanes_of(cl_device_id id) {
-    uint64_t lanes = number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof(cl_uint));
+    cl_int code = CL_SUCCESS;
+    uint64_t lanes = number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof(cl_uint), &code);
     return lanes >= 16 ? 16 : lanes >= 8 ? 8 : 4;
 }
 
-/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not. */
+/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not.
+ * Mesa's llvmpipe is a CPU that takes work-items for lanes, and ends every loop of one after 65,535 rounds in all: a
+ * work-item that does a thread's work gives wrong results there. */
 static tl_status option_vectors(opencl_device *device) {
     const char *text = device->host->option(device->host->user, "vectors");
-    device->vectors = device->kind == TL_DEVICE_CPU;
+    device->vectors = device->kind == TL_DEVICE_CPU && strncmp(device->name, "llvmpipe", 8) != 0;
     if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "vectors = %.40s: it takes yes or no", text);
     if (text)
@@ -87,33 +104,40 @@ static tl_status option_vectors(opencl_device *device) {
     return TL_OK;
 }
 
-static void ask(opencl_device *device) {
+static tl_status ask(opencl_device *device) {
     cl_device_id id = device->id;
-    cl_device_type type = 0;
+    cl_int code = CL_SUCCESS;
     char version[128];
-    clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof(type), &type, NULL);
+    cl_device_type type = number(id, CL_DEVICE_TYPE, sizeof(type), &code);
     device->kind = type & CL_DEVICE_TYPE_GPU ? TL_DEVICE_GPU : type & CL_DEVICE_TYPE_CPU ? TL_DEVICE_CPU : TL_DEVICE_OTHER;
-    device->units = (uint32_t)number(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
-    device->memory = number(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
-    device->max_buffer = number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
-    device->local_memory = number(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong));
-    device->max_group = (size_t)number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    device->units = (uint32_t)number(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint), &code);
+    device->memory = number(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong), &code);
+    device->max_buffer = number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong), &code);
+    device->local_memory = number(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong), &code);
+    device->base_alignment = number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof(cl_uint), &code) / 8;
+    if (device->base_alignment < OPENCL_ALIGNMENT)
+        device->base_alignment = OPENCL_ALIGNMENT;
+    device->max_group = (size_t)number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t), &code);
     device->correct_division =
-        number(id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof(cl_ulong)) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT;
-    tl__opencl_text(id, CL_DEVICE_NAME, device->name, sizeof(device->name));
-    tl__opencl_text(id, CL_DRIVER_VERSION, device->driver, sizeof(device->driver));
-    tl__opencl_text(id, CL_DEVICE_VERSION, version, sizeof(version));
+        number(id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof(cl_ulong), &code) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT;
+    text_of(id, CL_DEVICE_NAME, device->name, sizeof(device->name), &code);
+    text_of(id, CL_DRIVER_VERSION, device->driver, sizeof(device->driver), &code);
+    text_of(id, CL_DEVICE_VERSION, version, sizeof(version), &code);
     snprintf(device->description, sizeof(device->description), "%.100s, %u units", device->name, (unsigned)device->units);
     snprintf(device->identity, sizeof(device->identity), "libtl %s|%s|%s|%s", PACKAGE_VERSION, device->name,
              device->driver, version);
+    return tl__opencl_check(device, code, "clGetDeviceInfo", NULL);
+}
+
+tl_status tl__opencl_identify(opencl_device *device, uint32_t index) {
+    tl_status status = tl__opencl_find(device->host, index, &device->platform, &device->id);
+    return status == TL_OK ? ask(device) : status;
 }
 
 static tl_status start(opencl_device *device, uint32_t index) {
-    tl_status status = tl__opencl_find(device->host, index, &device->platform, &device->id);
-    if (status != TL_OK)
-        return status;
-    ask(device);
-    status = option_vectors(device);
+    tl_status status = tl__opencl_identify(device, index);
+    if (status == TL_OK)
+        status = option_vectors(device);
     if (status != TL_OK)
         return status;
     cl_int code;
@@ -122,7 +146,9 @@ static tl_status start(opencl_device *device, uint32_t index) {
     if (code != CL_SUCCESS)
         return tl__opencl_check(device, code, "clCreateContext", NULL);
     device->context = context;
-    return TL_OK;
+    /* A GPU is looked at whole before anything is planned on it: what `auto` opens must be right, or the next one is
+     * taken. Devices like CPUs are only opened where they are asked for, and are looked at as operations are prepared. */
+    return device->vectors ? TL_OK : tl__opencl_canary_all(device);
 }
 
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
@@ -147,6 +173,7 @@ static const tl_backend backend = {
     .priority = 0,
     .probe = tl__opencl_probe,
     .open = device_open,
+    .tuned = tl__opencl_tuned_each,
 };
 
 TL_BACKEND_ENTRY(opencl);

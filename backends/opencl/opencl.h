@@ -46,13 +46,21 @@ typedef struct opencl_device {
     uint32_t units;
     uint64_t memory, max_buffer, local_memory;
     size_t max_group;         /* work-items in a group; a kernel may allow fewer */
+    uint64_t base_alignment;  /* of sub-buffers, in bytes */
     bool correct_division;    /* division and square root are correctly rounded on request */
     char name[128], driver[128], description[192];
     char identity[512];       /* of device and driver, for what is kept on disk */
+    char failure[256];        /* what tl__opencl_fail said last */
     pid_t pid;                /* of the process that opened it: drivers do not survive fork */
     bool lost;                /* it failed in a way after which no call may be made any more */
     opencl_program *programs;
     opencl_constant *constants;
+    uint64_t looked_at[4];       /* canary.c's: a bit for each operation, of each class */
+    cl_command_queue blas_queue; /* blas.c's, with what follows */
+    bool blas_used;
+    int blas_trust;              /* opencl_trust */
+    struct opencl_tuned *tuned;  /* tune_store.c's, with what follows */
+    bool tuned_known;            /* the file was looked for */
 } opencl_device;
 
 struct tl_backend_buffer {
@@ -76,6 +84,7 @@ tl_status tl__opencl_check(opencl_device *device, cl_int code, const char *call,
 const char *tl__opencl_code_name(cl_int code);
 /* Whether calls may be made: not on a lost device, nor in a child of the process that opened it. */
 tl_status tl__opencl_usable(opencl_device *device);
+bool tl__opencl_alive(const opencl_device *device); /* the same without a word, for what gives things back */
 
 void *tl__opencl_allocate(opencl_device *device, size_t bytes); /* host memory, zeroed; NULL after recording it */
 void tl__opencl_release(opencl_device *device, void *memory);   /* NULL is fine */
@@ -160,6 +169,11 @@ tl_status tl__opencl_launch(opencl_kernel *kernel, const char *stem, const char 
  * it runs. `data` is from tl__opencl_allocate and is released with the kernel. */
 typedef tl_status opencl_call(opencl_kernel *kernel, cl_command_queue queue, const void *data);
 tl_status tl__opencl_call(opencl_kernel *kernel, const char *name, opencl_call *call, void *data);
+/* The same with something of its own for each binding: `bind` is called when memory is bound, `unbind` before the kernel
+ * is released, also where it was never bound. */
+tl_status tl__opencl_call_bound(opencl_kernel *kernel, const char *name, opencl_call *call,
+                                tl_status (*bind)(opencl_kernel *kernel, void *data),
+                                void (*unbind)(opencl_kernel *kernel, void *data), void *data);
 /* Where operand i (count: the workspace) is bound now. */
 cl_mem tl__opencl_memory(const opencl_kernel *kernel, int operand, uint64_t *byte_offset);
 
@@ -168,6 +182,12 @@ uint64_t tl__opencl_workspace(opencl_kernel *kernel, uint64_t bytes);
 
 tl_status tl__opencl_prepare(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
                              uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
+
+/* The same with the implementation of that name and no other; NULL: with the best. */
+tl_status tl__opencl_prepare_as(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
+                                uint32_t input_count, uint32_t output_count, const char *name,
+                                tl_backend_kernel **kernel);
+const opencl_implementation *tl__opencl_implementations(uint32_t op);
 
 /* TL_UNSUPPORTED unless every operand that is there has the type at its place in `types`, see form_misfit. */
 tl_status tl__opencl_expect(opencl_kernel *kernel, const char *types);
@@ -206,8 +226,10 @@ void tl__opencl_constants_release(opencl_kernel *kernel);
 
 tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
 /* The index-th device of all platforms, in the order of probe. */
+/* Fills in an unopened device's identity; its host must be set. */
+tl_status tl__opencl_identify(opencl_device *device, uint32_t index);
 tl_status tl__opencl_find(const tl_host *host, uint32_t index, cl_platform_id *platform, cl_device_id *id);
-/* One line of information about a device, "" where there is none. */
-void tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size);
+/* One line of information about a device, "" where there is none; the code of the call. */
+cl_int tl__opencl_text(cl_device_id id, cl_device_info what, char *text, size_t size);
 
 #endif

@@ -154,7 +154,8 @@ void tl__opencl_programs_release(opencl_device *device) {
     while (device->programs) {
         opencl_program *p = device->programs;
         device->programs = p->next;
-        clReleaseProgram(p->program);
+        if (tl__opencl_alive(device))
+            clReleaseProgram(p->program);
         tl__opencl_release(device, p);
     }
 }

@@ -10,7 +10,9 @@
 #define MAX_ALIGNMENT 4096
 
 static const char *kind_name(int32_t kind) {
-    return kind == TL_DEVICE_CPU ? "cpu" : kind == TL_DEVICE_GPU ? "gpu" : "other";
+    static const char *const names[] = {
+        [TL_DEVICE_CPU] = "cpu", [TL_DEVICE_GPU] = "gpu", [TL_DEVICE_OTHER] = "other", [TL_DEVICE_REMARK] = "remark"};
+    return names[kind];
 }
 
 tl_status tl_device_list(tl_context *context, bool (*each)(void *user, const tl_device_info *info), void *user) {
@@ -32,6 +34,8 @@ tl_status tl_device_list(tl_context *context, bool (*each)(void *user, const tl_
             .memory = info->memory,
             .units = info->units,
             .usable = info->usable != 0,
+            .automatic = i == 0 && info->usable,
+            .why_not = tl__found_why_not(&found[0], &found[i]),
         };
         if (!each(user, &shown))
             break;
@@ -112,6 +116,11 @@ static tl_status set_options(tl_device *device, const tl_device_options *options
     if (options->threads < 0 || options->threads > MAX_THREADS)
         return tl__fail(device->context, TL_ERROR_ARGUMENT, "%s: threads = %d is not from 0 to %d", device->name,
                         options->threads, MAX_THREADS);
+    if (options->fallback != TL_FALLBACK_WARN && options->fallback != TL_FALLBACK_ERROR &&
+        options->fallback != TL_FALLBACK_ALLOW)
+        return tl__fail(device->context, TL_ERROR_ARGUMENT, "%s: fallback = %d is unknown", device->name,
+                        (int)options->fallback);
+    device->fallback = options->fallback;
     if (options->threads > 0)
         snprintf(device->host.threads, sizeof device->host.threads, "%d", options->threads);
     if (options->isa) {
@@ -171,10 +180,13 @@ static bool split_name(const char *name, char *backend, size_t size, long *index
 static tl_status no_device(tl_context *context, const char *name) {
     tl__found *found = NULL;
     size_t count = 0, used = 0;
-    char names[640] = "";
+    char names[800] = "";
     TL__TRY(tl__probe(context, NULL, &found, &count));
-    for (size_t i = 0; i < count && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", found[i].name);
+    for (size_t i = 0; i < count && used < sizeof names; i++) {
+        bool remark = found[i].info.kind == TL_DEVICE_REMARK;
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s%s%s", !i ? "" : remark ? "; " : ", ",
+                                 found[i].name, remark ? ": " : "", remark ? found[i].info.note : "");
+    }
     tl__free(context, found);
     return tl__fail(context, TL_ERROR_NOT_FOUND, "no device \"%.100s\"; there is: %s", name,
                     names[0] ? names : "none at all");
@@ -203,7 +215,8 @@ static tl_status open_named(tl_context *context, const char *name, const tl_devi
     size_t count = 0, chosen = 0;
     TL__TRY(tl__probe(context, backend, &found, &count));
     if (index >= 0)
-        while (chosen < count && found[chosen].index != (uint32_t)index)
+        while (chosen < count &&
+               (found[chosen].index != (uint32_t)index || found[chosen].info.kind == TL_DEVICE_REMARK))
             chosen++;
     tl_status status = chosen < count ? open_found(context, &found[chosen], options, out) : no_device(context, name);
     tl__free(context, found);
@@ -223,6 +236,9 @@ static tl_status open_auto(tl_context *context, const tl_device_options *options
             break;
         tl__log(context, TL_LOG_WARNING, "%s", context->message);
     }
+    for (size_t k = 0; k < count; k++) /* why it is none of theirs */
+        if (found[k].info.kind == TL_DEVICE_REMARK)
+            tl__log(context, TL_LOG_INFO, "%s: %s", found[k].name, found[k].info.note);
     if (i == 0 && status != TL_OK && (count == 0 || !found[0].info.usable))
         status = no_device(context, "auto");
     tl__free(context, found);
@@ -246,6 +262,10 @@ tl_status tl_device_open(tl_context *context, const char *name, const tl_device_
     return open_named(context, name, &full, out);
 }
 
+bool tl__device_is_own_cpu(const tl_device *device) {
+    return strcmp(device->name, "cpu") == 0; /* no other device can have this name */
+}
+
 tl_status tl__device_open_cpu(tl_context *context, const tl_device_options *options, tl_device **out) {
     return tl_device_open(context, "cpu", options, out);
 }
@@ -255,6 +275,9 @@ void tl_device_close(tl_device *device) {
         return;
     if (device->handle && device->ops.close)
         device->ops.close(device->handle);
+    for (size_t i = 0; i < device->warned_count; i++)
+        tl__free(device->context, device->warned[i]);
+    tl__free(device->context, device->warned);
     tl__free(device->context, device->isa);
     tl__free(device->context, device);
 }

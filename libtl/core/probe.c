@@ -13,12 +13,28 @@ static bool is_own_cpu(const tl__backend *backend) {
     return !backend->path && strcmp(backend->table.name, "cpu") == 0;
 }
 
+enum { RANK_GPU, RANK_OWN_CPU, RANK_OTHER, RANK_UNUSABLE, RANK_REMARK };
+
 static int rank(const tl__found *found) {
+    if (found->info.kind == TL_DEVICE_REMARK)
+        return RANK_REMARK;
     if (!found->info.usable)
-        return 3;
+        return RANK_UNUSABLE;
     if (is_own_cpu(found->backend))
-        return 1;
-    return found->info.kind == TL_DEVICE_GPU ? 0 : 2;
+        return RANK_OWN_CPU;
+    return found->info.kind == TL_DEVICE_GPU ? RANK_GPU : RANK_OTHER;
+}
+
+const char *tl__found_why_not(const tl__found *best, const tl__found *found) {
+    int r = rank(found), b = rank(best);
+    if (found == best || r == RANK_REMARK)
+        return "";
+    if (r == RANK_UNUSABLE)
+        return "it cannot be used";
+    if (r != b)
+        return b == RANK_GPU ? "a GPU comes first" : "libtl's own CPU backend comes before all but GPUs";
+    return found->backend->table.priority != best->backend->table.priority ? "its backend has a lower priority"
+                                                                          : "another one comes before it";
 }
 
 static int compare_found(const void *a, const void *b) {
@@ -80,9 +96,12 @@ static tl__found describe(const tl__backend *backend, size_t admitted, uint32_t 
     found.info.name[sizeof found.info.name - 1] = '\0';
     found.info.driver[sizeof found.info.driver - 1] = '\0';
     found.info.note[sizeof found.info.note - 1] = '\0';
-    if (found.info.kind != TL_DEVICE_CPU && found.info.kind != TL_DEVICE_GPU)
+    if (found.info.kind < TL_DEVICE_CPU || found.info.kind > TL_DEVICE_REMARK)
         found.info.kind = TL_DEVICE_OTHER;
-    if (is_own_cpu(backend) && index == 0)
+    if (found.info.kind == TL_DEVICE_REMARK) {
+        found.info.usable = 0;
+        snprintf(found.name, sizeof found.name, "%s", backend->table.name);
+    } else if (is_own_cpu(backend) && index == 0)
         snprintf(found.name, sizeof found.name, "cpu");
     else
         snprintf(found.name, sizeof found.name, "%s:%u", backend->table.name, (unsigned)index);

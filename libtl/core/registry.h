@@ -82,10 +82,13 @@ typedef struct tl__found {
 } tl__found;
 
 /* Asks one backend (or, with NULL, every one) for its devices. They come best first: usable GPUs, libtl's own CPU
- * backend, other usable ones, those that cannot be used; among equals the backend with the higher priority, then
- * the one that was admitted earlier, then the lower index. A backend that fails here is logged as a warning.
+ * backend, other usable ones, those that cannot be used, remarks; among equals the backend with the higher priority,
+ * then the one that was admitted earlier, then the lower index. A backend that fails here is logged as a warning.
  * `*found` is the caller's, to be freed with tl__free. TL_ERROR_MEMORY. */
 tl_status tl__probe(tl_context *context, tl__backend *backend, tl__found **found, size_t *count);
+
+/* Why `auto` takes `best`, the first of them, rather than this one; "" for itself and for remarks. */
+const char *tl__found_why_not(const tl__found *best, const tl__found *found);
 
 /* ---- device.c ---- */
 
@@ -98,7 +101,13 @@ struct tl_device {
     tl_backend_device *handle;
     tl_device_ops ops; /* a copy: what the backend's size does not cover is NULL */
     tl_device_properties properties;
+    tl_fallback fallback;
+    char **warned; /* why it left something to the CPU: each is said once */
+    size_t warned_count, warned_capacity;
 };
+
+/* Is it of libtl's own CPU backend? */
+bool tl__device_is_own_cpu(const tl_device *device);
 
 /* libtl's own CPU backend, which runs what another device cannot. Errors as tl_device_open. */
 tl_status tl__device_open_cpu(tl_context *context, const tl_device_options *options, tl_device **out);

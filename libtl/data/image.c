@@ -9,6 +9,7 @@ static const tl_preprocess imagenet = {
     .alpha = TL_ALPHA_DROP,
     .mean = {0.485f, 0.456f, 0.406f},
     .std = {0.229f, 0.224f, 0.225f},
+    .decode = TL_DECODE_EXACT,
 };
 
 void tl_preprocess_init(tl_preprocess *preprocess, size_t size) {
@@ -30,6 +31,8 @@ tl_status tl__preprocess_take(tl_context *context, const tl_preprocess *preproce
     if (p.alpha != TL_ALPHA_DROP && p.alpha != TL_ALPHA_WHITE && p.alpha != TL_ALPHA_BLACK)
         return tl__fail(context, TL_ERROR_ARGUMENT, "alpha is %d, which is none of drop, white and black",
                         (int)p.alpha);
+    if (p.decode != TL_DECODE_EXACT && p.decode != TL_DECODE_FAST)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "decode is %d, which is neither exact nor fast", (int)p.decode);
     for (int c = 0; c < 3; c++)
         if (!(p.std[c] > 0.0f) || p.std[c] > 3e38f || !(p.mean[c] > -3e38f && p.mean[c] < 3e38f))
             return tl__fail(context, TL_ERROR_ARGUMENT,

@@ -26,6 +26,7 @@ struct tl__jpeg {
     struct jpeg_progress_mgr progress;
     jmp_buf out;
     tl__reader *reader;
+    bool past;        /* the pixels that are needed are there: the rest of the data is not decoded */
     tl_status status; /* of the failure on its way out */
 };
 
@@ -58,7 +59,8 @@ static void on_error(j_common_ptr info) {
 /* Level -1 is damage that libjpeg mends as well as it can, which Pillow lets pass as well. */
 static void on_message(j_common_ptr info, int level) {
     struct tl__jpeg *j = info->client_data;
-    if (level >= 0)
+    int code = info->err->msg_code;
+    if (level >= 0 || (j->past && (code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC)))
         return;
     info->err->num_warnings++;
     char text[JMSG_LENGTH_MAX];
@@ -122,13 +124,22 @@ static void read_header(struct tl__jpeg *j) {
     j->info.do_fancy_upsampling = TRUE;
 }
 
+/* In pixels of the image as it is decoded, 8 unless that is smaller than what the file holds. */
+static int side_of_block(const struct jpeg_decompress_struct *info) {
+#if JPEG_LIB_VERSION >= 70
+    return info->min_DCT_v_scaled_size;
+#else
+    return info->min_DCT_scaled_size;
+#endif
+}
+
 /* Leaves out what the crop does not show, whole blocks of it and a block less on every side, because chroma is
  * interpolated across blocks. Returns the first column that the rows will hold. */
 static int skip_before(struct tl__jpeg *j) {
 #if CAN_SKIP
     const tl__resampler *r = &j->reader->resampler;
-    JDIMENSION block = (JDIMENSION)j->info.max_h_samp_factor * DCTSIZE,
-               lines = (JDIMENSION)j->info.max_v_samp_factor * DCTSIZE;
+    JDIMENSION block = (JDIMENSION)(j->info.max_h_samp_factor * side_of_block(&j->info)),
+               lines = (JDIMENSION)(j->info.max_v_samp_factor * side_of_block(&j->info));
     JDIMENSION begin = (JDIMENSION)r->x.first, end = begin + (JDIMENSION)r->x.count + block;
     begin = begin > block ? begin - block : 0;
     end = end < j->info.output_width ? end : j->info.output_width;
@@ -145,14 +156,42 @@ static int skip_before(struct tl__jpeg *j) {
 #endif
 }
 
+static int next_byte(struct tl__jpeg *j) {
+    if (!j->source.bytes_in_buffer)
+        on_fill(&j->info);
+    j->source.bytes_in_buffer--;
+    return *j->source.next_input_byte++;
+}
+
+/* Goes to the marker that ends the scan's data, of which nothing is needed any more, and tells libjpeg that it is there
+ * already: then what is left is zeros, which cost nothing. */
+static void pass_over_data(struct tl__jpeg *j) {
+    j->past = true;
+    while (j->info.unread_marker == 0 || (j->info.unread_marker >= JPEG_RST0 && j->info.unread_marker <= JPEG_RST0 + 7)) {
+        const uint8_t *at = memchr(j->source.next_input_byte, 0xff, j->source.bytes_in_buffer);
+        size_t passed = at ? (size_t)(at - j->source.next_input_byte) : j->source.bytes_in_buffer;
+        j->source.next_input_byte += passed;
+        j->source.bytes_in_buffer -= passed;
+        int code = next_byte(j);
+        if (code != 0xff)
+            continue;
+        while (code == 0xff)
+            code = next_byte(j);
+        j->info.unread_marker = code;
+    }
+}
+
 /* The rest of the file must be there all the same: all but its last row are skipped, not read less. */
 static void skip_after(struct tl__jpeg *j, JSAMPARRAY rows) {
 #if CAN_SKIP
     const tl__resampler *r = &j->reader->resampler;
     JDIMENSION done = j->info.output_scanline, height = j->info.output_height;
-    JDIMENSION lines = (JDIMENSION)j->info.max_v_samp_factor * DCTSIZE;
-    if (done >= (JDIMENSION)(r->y.first + r->y.count) && done + 2 * lines < height)
+    JDIMENSION lines = (JDIMENSION)(j->info.max_v_samp_factor * side_of_block(&j->info));
+    if (done >= (JDIMENSION)(r->y.first + r->y.count) && done + 2 * lines < height) {
+        if (!jpeg_has_multiple_scans(&j->info)) /* otherwise they were all read before the first row */
+            pass_over_data(j);
         jpeg_skip_scanlines(&j->info, height - done - 1);
+    }
 #endif
     while (j->info.output_scanline < j->info.output_height)
         jpeg_read_scanlines(&j->info, rows, MAX_ROWS);
@@ -161,6 +200,7 @@ static void skip_after(struct tl__jpeg *j, JSAMPARRAY rows) {
 static tl_status read_image(struct tl__jpeg *j) {
     tl__reader *reader = j->reader;
     tl__resampler *r = &reader->resampler;
+    j->past = false;
     read_header(j);
     const char *name = reader->source.name;
     int components = j->info.num_components;
@@ -168,7 +208,10 @@ static tl_status read_image(struct tl__jpeg *j) {
         return tl__fail(reader->context, TL_ERROR_FORMAT, "%s: a JPEG of %d components", name, components);
     if (j->info.data_precision != 8)
         return tl__fail(reader->context, TL_ERROR_FORMAT, "%s: a JPEG of %d bits", name, j->info.data_precision);
-    TL__TRY(tl__reader_begin(reader, j->info.image_width, j->info.image_height));
+    int eighths;
+    TL__TRY(tl__reader_begin(reader, j->info.image_width, j->info.image_height, &eighths));
+    j->info.scale_num = (unsigned)eighths;
+    j->info.scale_denom = 8;
     jpeg_start_decompress(&j->info);
     int left = skip_before(j);
     size_t pixel = (size_t)j->info.output_components, stride = pixel * j->info.output_width;

@@ -213,7 +213,7 @@ static tl_status read_image(decoder *d) {
     set_up(d);
     png_read_info(d->png, d->info);
     d->height = png_get_image_height(d->png, d->info);
-    TL__TRY(tl__reader_begin(d->reader, png_get_image_width(d->png, d->info), d->height));
+    TL__TRY(tl__reader_begin(d->reader, png_get_image_width(d->png, d->info), d->height, NULL));
     set_conversion(d);
     int passes = png_set_interlace_handling(d->png);
     png_read_update_info(d->png, d->info);

@@ -73,17 +73,23 @@ tl_status tl__reader_pixels(tl__reader *reader, size_t bytes) {
     reader->pixels = tl__alloc(reader->context, bytes);
     if (!reader->pixels)
         return tl__fail_at(reader->context, TL_ERROR_MEMORY, "%s", reader->source.name);
+    memset(reader->pixels, 0, bytes); /* the resampler reads bytes beside the pixels, with weight 0 */
     reader->pixels_capacity = bytes;
     return TL_OK;
 }
 
-tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height) {
+tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height, int *eighths) {
     const char *name = reader->source.name;
+    int part = 8;
     if (!width || !height)
         return tl__fail(reader->context, TL_ERROR_FORMAT, "%s: the image is empty", name);
     if ((uint64_t)width * height > (uint64_t)TL__MAX_PIXELS)
         return tl__fail(reader->context, TL_ERROR_LIMIT, "%s: %u x %u pixels are more than 2^28", name, width, height);
-    tl_status status = tl__resampler_begin(&reader->resampler, (int)width, (int)height);
+    if (eighths && reader->preprocess.decode == TL_DECODE_FAST)
+        part = tl__resampler_eighths(&reader->resampler, (int)width, (int)height);
+    if (eighths)
+        *eighths = part;
+    tl_status status = tl__resampler_begin(&reader->resampler, (int)width, (int)height, part);
     return status == TL_OK ? status : tl__fail_at(reader->context, status, "%s", name);
 }
 

@@ -54,8 +54,9 @@ tl_status tl__source_fail(tl__reader *reader);
 /* At least `bytes` bytes in reader->pixels. TL_ERROR_MEMORY. */
 tl_status tl__reader_pixels(tl__reader *reader, size_t bytes);
 
-/* Checks the size against the limits and begins the resampling. TL_ERROR_LIMIT, TL_ERROR_MEMORY. */
-tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height);
+/* Checks the size against the limits and begins the resampling. `eighths`: NULL, or receives the part of the size (of 8)
+ * at which the decoder is to give the image, less than 8 only for decode = fast. TL_ERROR_LIMIT, TL_ERROR_MEMORY. */
+tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height, int *eighths);
 
 void tl__reader_note(tl__reader *reader, const char *text);
 

@@ -8,7 +8,7 @@
 #include <arm_neon.h>
 #endif
 
-#define PRECISION 22 /* Pillow's: 32 bits less 8 of the pixel less 2 of headroom */
+#define PRECISION TL__RESIZE_BITS
 #define HALF      (1 << (PRECISION - 1))
 
 void tl__resampler_free(tl__resampler *resampler) {
@@ -56,6 +56,15 @@ static int coefficients(double scale, int in, int64_t index, int32_t *weights, d
     return size;
 }
 
+static void cut(const int32_t *weights, int size, int16_t *halves, size_t count) {
+    memset(halves, 0, count * sizeof *halves);
+    for (int i = 0; i < size; i++) {
+        int16_t *upper = halves + i / 4 * 8 + i % 4;
+        upper[0] = (int16_t)(weights[i] >> PRECISION / 2);
+        upper[4] = (int16_t)(weights[i] & ((1 << PRECISION / 2) - 1));
+    }
+}
+
 static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
     if (room > axis->room) {
         int32_t *block = tl__alloc(context, room * sizeof *block);
@@ -68,11 +77,13 @@ static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
     return TL_OK;
 }
 
-/* A side of `in` pixels becomes `size`, of which the middle `crop` are shown. */
-static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t size, int crop) {
-    if (axis->in == in && axis->size_out == size)
+/* A side of `extent` pixels becomes `size`, of which the middle `crop` are shown. */
+static tl_status axis_plan(tl__axis *axis, tl_context *context, double extent, int64_t size, int crop) {
+    int in = (int)ceil(extent);
+    if (axis->in == in && axis->extent == extent && axis->size_out == size)
         return TL_OK; /* the last image's, and the crop never changes */
-    axis->in = 0;     /* until it is planned */
+    axis->in = 0; /* until it is planned */
+    axis->extent = extent;
     int64_t spare = size - crop, first = 0;
     axis->pad = 0;
     axis->out = crop;
@@ -83,7 +94,7 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t 
         first = spare / 2;
         first += spare % 2 && first % 2; /* half to even */
     }
-    if (size == in) {
+    if ((double)size == extent) {
         axis->first = (int)first;
         axis->count = axis->out;
         axis->taps = 0;
@@ -91,14 +102,16 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t 
         axis->size_out = size;
         return TL_OK;
     }
-    double scale = (double)in / (double)size;
+    double scale = extent / (double)size;
     axis->taps = (int)ceil(scale < 1.0 ? 1.0 : scale) * 2 + 1;
     /* the last part holds one pixel's weights before they are rounded */
-    size_t out = (size_t)axis->out, taps = (size_t)axis->taps;
-    TL__TRY(axis_room(axis, context, (out * 2 + taps * out + 1) / 2 * 2 + taps * 2));
+    size_t out = (size_t)axis->out, taps = (size_t)axis->taps, halves = TL__RESIZE_AVX2 ? tl__axis_halves(axis) : 0;
+    size_t before = (out * (2 + taps + halves / 2) + 1) / 2 * 2;
+    TL__TRY(axis_room(axis, context, before + taps * 2));
     axis->size = axis->start + out;
     axis->weights = axis->size + out;
-    double *real = (double *)(void *)(axis->start + (out * 2 + taps * out + 1) / 2 * 2);
+    axis->halves = halves ? (int16_t *)(void *)(axis->weights + taps * out) : NULL;
+    double *real = (double *)(void *)(axis->start + before);
     int64_t low = in, high = 0;
     for (int i = 0; i < axis->out; i++) {
         int64_t begin;
@@ -110,14 +123,24 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, int in, int64_t 
     }
     axis->first = (int)low;
     axis->count = (int)(high - low);
-    for (int i = 0; i < axis->out; i++)
+    for (int i = 0; i < axis->out; i++) {
         axis->start[i] -= axis->first;
+        if (halves)
+            cut(axis->weights + (size_t)i * taps, axis->size[i], axis->halves + (size_t)i * halves, halves);
+    }
     axis->in = in;
     axis->size_out = size;
     return TL_OK;
 }
 
-tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
+int tl__resampler_eighths(const tl__resampler *resampler, int width, int height) {
+    int64_t shorter = width < height ? width : height, eighths = 8;
+    while (resampler->resize && eighths > 1 && shorter * eighths / 2 >= (int64_t)resampler->resize * 8)
+        eighths /= 2;
+    return (int)eighths;
+}
+
+tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, int eighths) {
     int64_t columns = width, rows = height;
     if (resampler->resize) {
         int shorter = width < height ? width : height, longer = width < height ? height : width;
@@ -125,8 +148,11 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
         columns = width <= height ? resampler->resize : length;
         rows = width <= height ? length : resampler->resize;
     }
-    TL__TRY(axis_plan(&resampler->x, resampler->context, width, columns, resampler->crop));
-    TL__TRY(axis_plan(&resampler->y, resampler->context, height, rows, resampler->crop));
+    double part = eighths / 8.0;
+    TL__TRY(axis_plan(&resampler->x, resampler->context, width * part, columns, resampler->crop));
+    TL__TRY(axis_plan(&resampler->y, resampler->context, height * part, rows, resampler->crop));
+    width = resampler->x.in;
+    height = resampler->y.in;
     /* Pillow's rule since version 13; before, the horizontal pass was always the first. */
     int narrower = width > columns ? (int)(width - columns) : 0;
     resampler->columns_first = rows < height && height - rows > 2 * (int64_t)narrower;
@@ -138,15 +164,15 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height) {
         resampler->rows = tl__alloc(resampler->context, bytes);
         if (!resampler->rows)
             return TL_ERROR_MEMORY;
+        memset(resampler->rows, 0, bytes); /* bytes beside the pixels are read, with weight 0 */
         resampler->capacity = bytes;
     }
     return TL_OK;
 }
 
 /* ---- the two passes ----
- * Each is written once and compiled for the baseline and for AVX2; 32-bit products are what the baseline of x86
- * lacks. The sum of an output's weights is 2^22 give or take half a unit for each, so only with thousands of inputs
- * could the result pass 255. */
+ * The sum of an output's weights is 2^22 give or take half a unit for each, so only with thousands of inputs could the
+ * result pass 255. */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -197,7 +223,7 @@ INLINE void store4(uint8_t *p, ints4 v) {
 #endif
 
 /* A pixel is read and written as four bytes, the fourth of no meaning: the next pixel overwrites it. */
-INLINE void resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
+static void resize_row_plain(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
     const int32_t *weights = axis->weights, *start = axis->start, *sizes = axis->size;
     int outputs = axis->out, taps = axis->taps;
     for (int x = 0; x < outputs; x++, weights += taps, out += 3) {
@@ -212,8 +238,10 @@ INLINE void resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
 
 #define BLOCK 128
 
-INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
-                          uint8_t *out) {
+void tl__resize_column_plain(const tl__axis *axis, int index, const uint8_t *rows, size_t stride, int bytes,
+                             uint8_t *out) {
+    const int32_t *weights = axis->weights + (size_t)index * (size_t)axis->taps;
+    int size = axis->size[index];
     int32_t sum[BLOCK];
     for (int begin = 0; begin < bytes; begin += BLOCK, rows += BLOCK, out += BLOCK) {
         int n = bytes - begin < BLOCK ? bytes - begin : BLOCK;
@@ -238,41 +266,21 @@ INLINE void resize_column(const uint8_t *rows, size_t stride, const int32_t *wei
     }
 }
 
-static void resize_row_baseline(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
-    resize_row(axis, in, out);
-}
-
-static void resize_column_baseline(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
-                                   uint8_t *out) {
-    resize_column(rows, stride, weights, size, bytes, out);
-}
-
-#if defined(__x86_64__) || defined(__i386__)
-
-__attribute__((target("avx2"))) static void resize_row_avx2(const tl__axis *axis, const uint8_t *in, uint8_t *out) {
-    resize_row(axis, in, out);
-}
-
-__attribute__((target("avx2"))) static void
-resize_column_avx2(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes, uint8_t *out) {
-    resize_column(rows, stride, weights, size, bytes, out);
-}
-
+#if TL__RESIZE_AVX2
 static bool have_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2");
 }
-
 #endif
 
 void tl__resampler_init(tl__resampler *resampler, tl_context *context, int resize, int crop) {
     *resampler = (tl__resampler){.context = context, .resize = resize, .crop = crop};
-    resampler->row = resize_row_baseline;
-    resampler->column = resize_column_baseline;
-#if defined(__x86_64__) || defined(__i386__)
+    resampler->row = resize_row_plain;
+    resampler->column = tl__resize_column_plain;
+#if TL__RESIZE_AVX2
     if (have_avx2()) {
-        resampler->row = resize_row_avx2;
-        resampler->column = resize_column_avx2;
+        resampler->row = tl__resize_row_avx2;
+        resampler->column = tl__resize_column_avx2;
     }
 #endif
 }
@@ -298,12 +306,11 @@ static void finish_row(const tl__resampler *resampler, int index, uint8_t *work,
     const uint8_t *rows = resampler->rows + (size_t)(y->taps ? y->start[index] : index) * stride;
     uint8_t *column_out = rows_left ? work : out;
     if (y->taps)
-        resampler->column(rows, stride, y->weights + (size_t)index * (size_t)y->taps, y->size[index], (int)stride,
-                          column_out);
+        resampler->column(y, index, rows, stride, (int)stride, column_out);
     else
         memcpy(column_out, rows, stride);
     if (rows_left) {
-        uint8_t *wider = work + stride + TL__ROW_SLACK; /* row writes a byte too many */
+        uint8_t *wider = work + stride + TL__ROW_SLACK; /* row writes a few bytes too many */
         resampler->row(x, work, wider);
         memcpy(out, wider, bytes);
     }

@@ -5,11 +5,19 @@
 
 #include "core/core.h"
 
-#define TL__ROW_SLACK 16 /* bytes that must be readable behind the pixels given to tl__resampler_row */
+#define TL__ROW_SLACK   16 /* bytes that must be readable behind the pixels given to tl__resampler_row */
+#define TL__RESIZE_BITS 22 /* of a weight, Pillow's: 32 bits less 8 of the pixel less 2 of headroom */
+
+#if defined(__x86_64__) || defined(__i386__)
+#define TL__RESIZE_AVX2 1
+#else
+#define TL__RESIZE_AVX2 0
+#endif
 
 /* One direction: which input pixels make each output pixel, and how much each counts (22-bit fixed point). */
 typedef struct tl__axis {
     int in;           /* 0: nothing planned yet */
+    double extent;    /* what `in` pixels hold of the image: less than all of the last where they are of a smaller one */
     int64_t size_out; /* of the whole, of which a part is shown */
     int pad;          /* zeros before the first output */
     int out;          /* outputs: what the crop shows of the image */
@@ -18,12 +26,27 @@ typedef struct tl__axis {
     int32_t *start;   /* [out], the first input of each, counted from `first` */
     int32_t *size;    /* [out], how many inputs */
     int32_t *weights; /* [out * taps] */
-    size_t room;      /* elements that the one block behind the three has */
+    /* [out * tl__axis_halves()] with AVX2: of every four weights, zeros behind the last, the upper halves, then the lower
+     * ones. */
+    int16_t *halves;
+    size_t room; /* elements that the one block behind the four has */
 } tl__axis;
 
+static inline size_t tl__axis_halves(const tl__axis *axis) {
+    return ((size_t)axis->taps + 3) / 4 * 8;
+}
+
+/* A row of the result from one of the image, of which TL__ROW_SLACK bytes more may be read; up to 4 bytes more are written.
+ */
 typedef void tl__resize_row(const tl__axis *axis, const uint8_t *in, uint8_t *out);
-typedef void tl__resize_column(const uint8_t *rows, size_t stride, const int32_t *weights, int size, int bytes,
-                               uint8_t *out);
+/* Row `index` of the result, `bytes` wide, from the rows that it needs, `stride` bytes apart. */
+typedef void tl__resize_column(const tl__axis *axis, int index, const uint8_t *rows, size_t stride, int bytes, uint8_t *out);
+
+tl__resize_column tl__resize_column_plain;
+#if TL__RESIZE_AVX2
+tl__resize_row tl__resize_row_avx2;
+tl__resize_column tl__resize_column_avx2;
+#endif
 
 /* Its buffers are kept from image to image. */
 typedef struct tl__resampler {
@@ -40,9 +63,13 @@ typedef struct tl__resampler {
 void tl__resampler_init(tl__resampler *resampler, tl_context *context, int resize, int crop);
 void tl__resampler_free(tl__resampler *resampler);
 
-/* Begins an image of width * height <= 2^28 pixels. From here on x.first, x.count, y.first and y.count say which of its
- * pixels are needed. TL_ERROR_MEMORY. */
-tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height);
+/* How many eighths of its size an image may be decoded at without its shorter side falling below what it becomes: 1, 2,
+ * 4 or 8. */
+int tl__resampler_eighths(const tl__resampler *resampler, int width, int height);
+
+/* Begins an image of width * height <= 2^28 pixels, which come at eighths / 8 of that size (rounded up). From here on
+ * x.first, x.count, y.first and y.count say which of those pixels are needed. TL_ERROR_MEMORY. */
+tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, int eighths);
 
 /* Takes pixels x.first .. of row y as RGB. Rows must come in order; those that are not needed may be left out. */
 void tl__resampler_row(tl__resampler *resampler, int y, const uint8_t *rgb);

@@ -24,6 +24,17 @@ void tl__arena_destroy(tl__arena *arena) {
     tl__free(arena->device->context, arena);
 }
 
+tl_status tl__arena_empty(tl__arena *arena) {
+    TL__TRY(tl__device_queue_finish(arena->device, arena->queue));
+    for (int i = 0; i < TL__MAX_CHUNKS; i++) {
+        tl__device_buffer_destroy(arena->device, arena->chunks[i]);
+        arena->chunks[i] = NULL;
+        arena->sizes[i] = 0;
+    }
+    arena->generation++;
+    return TL_OK;
+}
+
 uint64_t tl__arena_bytes(const tl__arena *arena) {
     uint64_t sum = 0;
     for (int i = 0; i < TL__MAX_CHUNKS; i++)

@@ -32,6 +32,17 @@ int tl__avgpool2d(tl__graph *graph, int x, const char *name, int height, int wid
     return tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_AVGPOOL2D, .extent = {height, width}}, name, &x, 0);
 }
 
+int tl__upsample2d(tl__graph *graph, int x, const char *name, int height, int width) {
+    return tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_UPSAMPLE2D, .extent = {height, width}}, name, &x, 0);
+}
+
+int tl__concat(tl__graph *graph, const int *values, int count, const char *name) {
+    int in[TL_MAX_INPUTS];
+    for (int i = 0; i < TL_MAX_INPUTS; i++)
+        in[i] = i < count ? values[i] : -1;
+    return tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_CONCAT}, name, in, 0);
+}
+
 int tl__dropout(tl__graph *graph, int x, int counter, const char *name, float p, uint32_t stream) {
     tl_op_desc op = {.op = TL_OP_DROPOUT, .p = p, .stream = stream};
     return tl__graph_node(graph, &op, name, (const int[]){x, counter}, 0);
@@ -41,7 +52,7 @@ int tl__normalize(tl__graph *graph, int x, int table, const char *name) {
     return tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_NORMALIZE}, name, (const int[]){x, table}, 0);
 }
 
-int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing) {
-    tl_op_desc op = {.op = TL_OP_CROSS_ENTROPY, .ignore_index = ignore_index, .smoothing = smoothing};
+int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing, float scale) {
+    tl_op_desc op = {.op = TL_OP_CROSS_ENTROPY, .ignore_index = ignore_index, .smoothing = smoothing, .scale = scale};
     return tl__graph_node(graph, &op, name, (const int[]){logits, target, class_weight}, 0);
 }

@@ -96,9 +96,11 @@ int tl__relu(tl__graph *graph, int x, const char *name);
 int tl__add(tl__graph *graph, int a, int b, const char *name);
 int tl__maxpool2d(tl__graph *graph, int x, const char *name, int kernel, int stride, int pad);
 int tl__avgpool2d(tl__graph *graph, int x, const char *name, int height, int width); /* adaptive, to this size */
+int tl__upsample2d(tl__graph *graph, int x, const char *name, int height, int width); /* bilinear, to this size */
+int tl__concat(tl__graph *graph, const int *values, int count, const char *name);       /* up to 6, by channels */
 int tl__dropout(tl__graph *graph, int x, int counter, const char *name, float p, uint32_t stream);
 int tl__normalize(tl__graph *graph, int x, int table, const char *name);
-int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing);
+int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing, float scale);
 
 /* ---- rules of operations (ops/) ---- */
 
@@ -128,8 +130,9 @@ double tl__op_flops(const tl__graph *graph, const tl__node *node);
 
 /* ---- passes ---- */
 
-/* Adds the gradients of `loss` (output of a cross_entropy node, first of its elements divided by the second) with
- * respect to every parameter that trains, pruned to what reaches one. Sets gradient_of on the results. */
+/* Adds the gradients of the sum of all losses up to `loss` (outputs of cross_entropy nodes, each the first of its elements
+ * divided by the second and times the node's scale) with respect to every parameter that trains, pruned to what reaches
+ * one. Sets gradient_of on the results. */
 tl_status tl__graph_backward(tl__graph *graph, int loss);
 
 /* Kills nodes that nothing needs: no kept value, no gradient, no update in place depends on them. */

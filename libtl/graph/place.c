@@ -144,7 +144,7 @@ static int bring(tl__plan *plan, int node, int v, int device) {
         if (home < 0 || device == TL__DEVICE)
             return home;
     }
-    tl__slot copy = {.device = device, .bytes = tl__desc_bytes(&value->desc), .first = (int)plan->step_count, .same_as = -1};
+    tl__slot copy = {.device = device, .bytes = tl__desc_bytes(&value->desc), .first = (int)plan->step_count, .same_as = -1, .copy = true};
     int slot = add_slot(plan, copy);
     if (slot < 0 || transfer(plan, node, home, slot) != TL_OK)
         return -1;
@@ -170,7 +170,7 @@ static tl_status add_kernel(tl__plan *plan, int index, int device, tl_backend_ke
         if (v < 0)
             continue;
         if (device == TL__FALLBACK && is_external(&plan->graph->values[v])) {
-            tl__slot local = {.device = device, .bytes = tl__desc_bytes(&plan->graph->values[v].desc), .first = (int)plan->step_count, .same_as = -1};
+            tl__slot local = {.device = device, .bytes = tl__desc_bytes(&plan->graph->values[v].desc), .first = (int)plan->step_count, .same_as = -1, .copy = true};
             slots[i] = plan->value_slots[v][device] = add_slot(plan, local);
         } else {
             slots[i] = home_slot(plan, v, device);
@@ -208,16 +208,6 @@ static tl_status add_kernel(tl__plan *plan, int index, int device, tl_backend_ke
     return status;
 }
 
-static tl_status note_refusal(tl__plan *plan, const tl__node *node) {
-    char *longer = tl__printf(plan->context, "%s  %s (%s) on the CPU: %s\n", plan->refusals ? plan->refusals : "", node->name,
-                              tl__op_rule_of(node->op.op)->name, tl_context_message(plan->context));
-    if (!longer)
-        return TL_ERROR_MEMORY;
-    tl__free(plan->context, plan->refusals);
-    plan->refusals = longer;
-    return TL_OK;
-}
-
 /* Does the node read or write a value of this type? Parts of it, and the CPU in place of the device, know f32 alone. */
 static bool touches(const tl__graph *graph, int index, tl_dtype dtype) {
     const tl__node *node = &graph->nodes[index];
@@ -251,9 +241,11 @@ static tl_status place_node(tl__plan *plan, int index, bool split) {
             return TL_OK;
     }
     const tl__node *node = &plan->graph->nodes[index];
+    if (status == TL_UNSUPPORTED && plan->options.device->fallback == TL_FALLBACK_ERROR)
+        return tl__plan_refused(plan, node);
     if (status != TL_UNSUPPORTED || !plan->options.fallback)
         return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__op_rule_of(node->op.op)->name);
-    TL__TRY(note_refusal(plan, node));
+    TL__TRY(tl__plan_note_refusal(plan, node));
     status = prepare(plan, node, TL__FALLBACK, &kernel);
     if (status != TL_OK)
         return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__op_rule_of(node->op.op)->name);

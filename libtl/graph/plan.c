@@ -1,6 +1,6 @@
 #include "graph/plan_internal.h"
 
-
+#include <string.h>
 
 void tl__plan_destroy(tl__plan *plan) {
     if (!plan)
@@ -16,10 +16,41 @@ void tl__plan_destroy(tl__plan *plan) {
     tl__free(plan->context, plan->slots);
     tl__free(plan->context, plan->value_slots);
     tl__free(plan->context, plan->staging);
-    tl__free(plan->context, plan->refusals);
+    tl__plan_free_refusals(plan);
     tl__free(plan->context, plan->report);
     tl__graph_destroy(plan->graph);
     tl__free(plan->context, plan);
+}
+
+static tl_status check_budget(const tl__plan *plan) {
+    uint64_t sum = 0;
+    for (int i = 0; i < TL__MAX_CHUNKS; i++) {
+        uint64_t there = plan->options.arena->sizes[i], wanted = plan->chunk_bytes[TL__DEVICE][i];
+        sum += there > wanted ? there : wanted;
+    }
+    if (!plan->options.budget || sum <= plan->options.budget)
+        return TL_OK;
+    char wanted[16], there[16];
+    return tl__fail(plan->context, TL_ERROR_MEMORY, "%s: activations and workspace would take %s where %s has "
+                    "%s for them", plan->options.title ? plan->options.title : "plan", tl__plan_bytes_text(sum, wanted),
+                    tl_device_name(plan->options.device), tl__plan_bytes_text(plan->options.budget, there));
+}
+
+/* What depends on how large the plan is. *too_large: that is why it fails, and not a lack of memory on our side. */
+static tl_status fit(tl__plan *plan, bool *too_large) {
+    tl_status status = tl__plan_layout(plan);
+    *too_large = status == TL_ERROR_LIMIT;
+    TL__TRY(status);
+    status = check_budget(plan);
+    *too_large = status != TL_OK;
+    if (status != TL_OK || plan->options.measure)
+        return status;
+    status = tl__arena_reserve(plan->options.arena, plan->chunk_bytes[TL__DEVICE]);
+    bool no_room = status == TL_ERROR_MEMORY || status == TL_ERROR_LIMIT;
+    *too_large = no_room && !tl__device_is_own_cpu(plan->options.device);
+    if (status == TL_OK && plan->options.fallback)
+        status = tl__arena_reserve(plan->options.fallback_arena, plan->chunk_bytes[TL__FALLBACK]);
+    return status;
 }
 
 static tl_status make(tl__plan *plan) {
@@ -29,16 +60,19 @@ static tl_status make(tl__plan *plan) {
     tl__graph_fuse(plan->graph);
     TL__TRY(tl__graph_lower(plan->graph));
     TL__TRY(tl__plan_place(plan));
-    TL__TRY(tl__plan_layout(plan));
-    TL__TRY(tl__arena_reserve(plan->options.arena, plan->chunk_bytes[TL__DEVICE]));
-    if (plan->options.fallback)
-        TL__TRY(tl__arena_reserve(plan->options.fallback_arena, plan->chunk_bytes[TL__FALLBACK]));
+    bool too_large;
+    tl_status status = fit(plan, &too_large);
+    if (plan->options.too_large)
+        *plan->options.too_large = too_large;
+    if (status != TL_OK || plan->options.measure)
+        return status;
     if (plan->staging_bytes) {
         plan->staging = tl__alloc(plan->context, plan->staging_bytes);
         if (!plan->staging)
             return TL_ERROR_MEMORY;
     }
-    return tl__plan_write_report(plan);
+    TL__TRY(tl__plan_write_report(plan));
+    return tl__plan_warn(plan);
 }
 
 tl_status tl__plan_create(tl__graph *graph, const tl__plan_options *options, tl__plan **out) {
@@ -56,6 +90,8 @@ tl_status tl__plan_create(tl__graph *graph, const tl__plan_options *options, tl_
         tl__plan_destroy(plan);
         return status;
     }
+    plan->options.title = NULL; /* they live for the call */
+    plan->options.too_large = NULL;
     *out = plan;
     return TL_OK;
 }
@@ -140,8 +176,10 @@ tl_status tl__plan_run_timed(tl__plan *plan, void *user,
     return TL_OK;
 }
 
+/* Where a value is to be found after a run, or to be put before it: at home, not where a copy was that others replaced. */
 static tl_view value_view(const tl__plan *plan, int value, int *device) {
-    *device = plan->value_slots[value][TL__DEVICE] >= 0 ? TL__DEVICE : TL__FALLBACK;
+    const int *slots = plan->value_slots[value];
+    *device = slots[TL__DEVICE] >= 0 && !plan->slots[slots[TL__DEVICE]].copy ? TL__DEVICE : TL__FALLBACK;
     tl_view view = slot_view(plan, plan->value_slots[value][*device]);
     view.bytes = tl__desc_bytes(&plan->graph->values[value].desc);
     return view;
@@ -181,6 +219,22 @@ uint64_t tl__plan_bytes(const tl__plan *plan) {
     return sum;
 }
 
+uint64_t tl__plan_device_bytes(const tl__plan *plan) {
+    uint64_t sum = 0;
+    for (int i = 0; i < TL__MAX_CHUNKS; i++)
+        sum += plan->chunk_bytes[TL__DEVICE][i];
+    return sum;
+}
+
 const char *tl__plan_report(const tl__plan *plan) {
-    return plan->report;
+    return plan->report ? plan->report : "";
+}
+
+void tl__plan_log(const tl__plan *plan) {
+    const char *at = tl__plan_report(plan);
+    while (*at) {
+        int length = (int)strcspn(at, "\n");
+        tl__log(plan->context, TL_LOG_INFO, "%.*s", length, at);
+        at += length + (at[length] == '\n');
+    }
 }

@@ -14,6 +14,8 @@
 typedef struct tl__arena tl__arena;
 tl_status tl__arena_create(tl_device *device, tl__arena **out);
 void tl__arena_destroy(tl__arena *arena);
+/* Gives its memory back, while there is no plan that uses it. */
+tl_status tl__arena_empty(tl__arena *arena);
 uint64_t tl__arena_bytes(const tl__arena *arena);
 
 typedef struct tl__plan tl__plan;
@@ -22,6 +24,10 @@ typedef struct tl__plan_options {
     tl_device *device;
     tl_device *fallback; /* the CPU, for what device refuses; NULL: that is an error */
     tl__arena *arena, *fallback_arena;
+    const char *title; /* of its report: "training step, 8 images"; NULL: "plan" */
+    uint64_t budget;   /* bytes that the arena may have on the device; 0: as many as there are */
+    bool measure;      /* only find out whether it fits and what it needs: the plan cannot run */
+    bool *too_large;   /* if not NULL: becomes true where it is not made because it does not fit the device */
     /* Where live parameters, gradients and flat buffers lie (value->kind PARAMETER, COMPUTED with gradient_of, FLAT). */
     tl_status (*locate)(void *user, const tl__value *value, tl_view *view);
     void *user;
@@ -42,8 +48,12 @@ tl_status tl__plan_run_timed(tl__plan *plan, void *user,
                                           double seconds, double flops));
 
 double tl__plan_flops(const tl__plan *plan);
-uint64_t tl__plan_bytes(const tl__plan *plan); /* of the arena that it needs */
-/* Several lines: nodes by backend and implementation, transfers and why, memory. Owned by the plan. */
+uint64_t tl__plan_bytes(const tl__plan *plan); /* of the arenas that it needs */
+uint64_t tl__plan_device_bytes(const tl__plan *plan); /* of that on the device */
+/* Several lines: nodes by backend and implementation, transfers and where, what fell back and why, memory. Owned by
+ * the plan; "" of one that only measured. */
 const char *tl__plan_report(const tl__plan *plan);
+/* Logs it, line by line, as information. */
+void tl__plan_log(const tl__plan *plan);
 
 #endif

@@ -27,6 +27,7 @@ typedef struct tl__slot {
     int same_as;     /* shares the place of this slot; -1: has its own */
     int chunk;
     uint64_t offset;
+    bool copy;     /* of a value whose home is on the other device */
     bool external; /* `view` was given by the trainer */
     tl_view view;
 } tl__slot;
@@ -39,6 +40,14 @@ typedef struct tl__step {
     int slot_count;
     int from, to;              /* of a transfer */
 } tl__step;
+
+/* What the device does not do, and the CPU does: nodes of one operation that were refused for one reason. */
+typedef struct tl__refusal {
+    uint32_t op;
+    int count;
+    const char *first; /* the first one's name */
+    char *reason;      /* without the device's name */
+} tl__refusal;
 
 struct tl__plan {
     tl_context *context;
@@ -54,7 +63,8 @@ struct tl__plan {
     uint64_t generations[2];
     void *staging; /* of transfers */
     uint64_t staging_bytes;
-    char *refusals; /* lines that say what fell back and why */
+    tl__refusal *refusals;
+    size_t refusal_count, refusal_capacity;
     char *report;
 };
 
@@ -67,6 +77,16 @@ tl_status tl__plan_place(tl__plan *plan);
 /* Gives every slot its place, so that those that live at the same time do not touch. */
 tl_status tl__plan_layout(tl__plan *plan);
 tl_status tl__plan_write_report(tl__plan *plan);
+/* ---- refusals.c ---- */
+/* Notes that the device refused the node, for the reason that the context's message gives. TL_ERROR_MEMORY. */
+tl_status tl__plan_note_refusal(tl__plan *plan, const tl__node *node);
+/* The same, where that is an error: TL_UNSUPPORTED, and the message names all that there is to know. */
+tl_status tl__plan_refused(tl__plan *plan, const tl__node *node);
+/* One warning that tells what runs on the CPU for reasons that this device had not given before. */
+tl_status tl__plan_warn(tl__plan *plan);
+void tl__plan_free_refusals(tl__plan *plan);
+
+const char *tl__plan_bytes_text(uint64_t bytes, char text[16]); /* "1.5 MiB"; returns text */
 const char *tl__plan_operation(const tl__plan *plan, const tl__step *step);
 
 #endif

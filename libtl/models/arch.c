@@ -5,10 +5,10 @@
 #include "models/families.h"
 
 #define RESNET(arch, blocks, a, b, c, d, group_count, group_width) \
-    {.name = arch, .draw = tl__draw_resnet, .head = "fc", .min_size = 1, .bottleneck = blocks, .norm = true, \
+    {.name = arch, .draw = tl__draw_resnet, .draw_trunk = tl__draw_resnet_trunk, .head = "fc", .min_size = 1, .bottleneck = blocks, .norm = true, \
      .layers = {a, b, c, d}, .groups = group_count, .width_per_group = group_width}
 #define VGG(arch, batchnorm, a, b, c, d, e) \
-    {.name = arch, .draw = tl__draw_vgg, .head = "classifier.6", .min_size = 32, .norm = batchnorm, \
+    {.name = arch, .draw = tl__draw_vgg, .draw_trunk = tl__draw_vgg_trunk, .head = "classifier.6", .min_size = 32, .norm = batchnorm, \
      .layers = {a, b, c, d, e}}
 
 static const tl__arch archs[] = {

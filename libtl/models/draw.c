@@ -42,7 +42,7 @@ static tl__parameter *take(tl__draw *draw, const char *layer, const char *suffix
                            const tl_tensor_desc *desc, int rank, const int64_t *shape) {
     tl_model *model = draw->model;
     char name[128];
-    snprintf(name, sizeof name, "%s.%s", layer, suffix);
+    snprintf(name, sizeof name, "%s%s.%s", draw->prefix, layer, suffix);
     if (draw->declare) {
         tl__parameter *parameter = declare(draw, name, kind, desc, rank, shape);
         if (!parameter)
@@ -66,6 +66,21 @@ static const tl_tensor_desc *desc_of(const tl__draw *draw, int value) {
 
 /* ---- layers ---- */
 
+/* Trunks as torchvision initialises them; segmentation heads, which it leaves alone, as nn.Conv2d does itself. */
+static void init_conv2d(const tl__draw *draw, tl__parameter *weight, tl__parameter *bias, double fan_out, double fan_in) {
+    const uint64_t seed = draw->model->options.seed;
+    const bool head = tl__model_segments(draw->model) && !draw->prefix[0];
+    const double bound = 1 / sqrt(fan_in);
+    if (head)
+        tl__init_uniform(weight, -bound, bound, seed);
+    else
+        tl__init_normal(weight, sqrt(2.0 / fan_out), seed);
+    if (bias && head)
+        tl__init_uniform(bias, -bound, bound, seed);
+    else if (bias)
+        tl__init_constant(bias, 0);
+}
+
 int tl__draw_conv2d(tl__draw *draw, int x, const char *name, int out, int kernel, int stride, int pad, int dilation,
                     int groups, bool bias) {
     if (x < 0)
@@ -78,11 +93,8 @@ int tl__draw_conv2d(tl__draw *draw, int x, const char *name, int out, int kernel
         offset = take(draw, name, "bias", TL__PARAMETER_BIAS, &bias_desc, 1, (int64_t[]){out});
     if (!weight || (bias && !offset))
         return -1;
-    if (draw->declare) {
-        tl__init_normal(weight, sqrt(2.0 / ((double)out * kernel * kernel)), draw->model->options.seed);
-        if (offset)
-            tl__init_constant(offset, 0);
-    }
+    if (draw->declare)
+        init_conv2d(draw, weight, offset, (double)out * kernel * kernel, (double)in * kernel * kernel);
     int w = tl__graph_parameter(draw->graph, weight), b = offset ? tl__graph_parameter(draw->graph, offset) : -1;
     return tl__conv2d(draw->graph, x, w, b, name, stride, pad, dilation, groups);
 }
@@ -150,12 +162,21 @@ int tl__draw_linear(tl__draw *draw, int x, const char *name, int out) {
 }
 
 int tl__draw_dropout(tl__draw *draw, int x, const char *name) {
-    float p = (float)draw->model->options.dropout;
+    return tl__draw_dropout_of(draw, x, name, draw->model->options.dropout);
+}
+
+int tl__draw_dropout_of(tl__draw *draw, int x, const char *name, double p) {
     if (x < 0 || !draw->training || p == 0)
         return x;
     if (draw->counter < 0)
         draw->counter = tl__graph_input(draw->graph, tl__desc1(TL_DTYPE_I32, 4), "counter");
-    return tl__dropout(draw->graph, x, draw->counter, name, p, draw->stream++);
+    return tl__dropout(draw->graph, x, draw->counter, name, (float)p, draw->stream++);
+}
+
+int tl__draw_unit(tl__draw *draw, int x, const char *conv, const char *norm, int out, int kernel, int dilation) {
+    x = tl__draw_conv2d(draw, x, conv, out, kernel, 1, kernel / 2 * dilation, dilation, 1, false);
+    x = tl__draw_batchnorm(draw, x, norm);
+    return tl__relu(draw->graph, x, norm);
 }
 
 /* ---- the whole ---- */
@@ -174,6 +195,8 @@ tl_status tl__model_draw(tl_model *model, const tl__draw_options *options, tl__g
         .training = options->training,
         .bn = options->bn,
         .counter = -1,
+        .prefix = "",
+        .auxiliary = -1,
     };
     int dtype = options->floats ? TL_DTYPE_F32 : TL_DTYPE_U8;
     int input = tl__graph_input(made, tl__desc4(dtype, options->batch, options->height, options->width, 3), "input");
@@ -182,13 +205,21 @@ tl_status tl__model_draw(tl_model *model, const tl__draw_options *options, tl__g
         tl_tensor_desc desc = tl__desc(TL_DTYPE_F32, 2, (int64_t[]){3, 256});
         x = tl__normalize(made, input, tl__graph_table(made, desc, model->table, "table"), "normalize");
     }
-    int logits = arch->draw(&draw, x);
+    int logits;
+    if (tl__model_segments(model)) {
+        draw.prefix = "backbone.";
+        tl__trunk trunk = arch->draw_trunk(&draw, x, model->options.output_stride);
+        draw.prefix = "";
+        logits = tl__draw_segmentation(&draw, &trunk, options->height, options->width);
+    } else {
+        logits = arch->draw(&draw, x);
+    }
     tl_status status = tl__graph_status(made);
     if (status != TL_OK) {
         tl__graph_destroy(made);
         return status;
     }
     *graph = made;
-    *drawn = (tl__drawn){.input = input, .logits = logits, .counter = draw.counter};
+    *drawn = (tl__drawn){.input = input, .logits = logits, .auxiliary = draw.auxiliary, .counter = draw.counter};
     return TL_OK;
 }

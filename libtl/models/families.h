@@ -6,5 +6,7 @@
 
 int tl__draw_resnet(tl__draw *draw, int x);
 int tl__draw_vgg(tl__draw *draw, int x);
+tl__trunk tl__draw_resnet_trunk(tl__draw *draw, int x, int stride);
+tl__trunk tl__draw_vgg_trunk(tl__draw *draw, int x, int stride);
 
 #endif

@@ -1,5 +1,6 @@
 /* Which tensor of a file belongs to which parameter. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "models/weights.h"
@@ -37,8 +38,29 @@ static void read_from(tl__piece *piece, const tl__entry *entry) {
 
 /* ---- by name ---- */
 
-/* A trunk's file may have the classifier that a model with a linear head goes without. */
-static bool may_be_extra(const tl_model *model, const char *name) {
+/* A segmenter's trunk has its own names in the file of a segmenter, and those of the classifier in a classifier's. */
+static const char *name_in(const tl_model *model, const tl__archive *archive, const char *name) {
+    const size_t prefix = sizeof "backbone." - 1;
+    bool trunk = tl__model_segments(model) && strncmp(name, "backbone.", prefix) == 0;
+    return trunk && !tl__archive_find(archive, name) && !unread_type(archive, name) ? name + prefix : name;
+}
+
+/* Is it the file of a classifier, whose trunk a segmenter takes? */
+static bool is_trunk_of(const tl_model *model, const tl__archive *archive) {
+    const tl__parameter *first = model->parameters[0];
+    return tl__model_segments(model) && !tl__archive_find(archive, first->name) &&
+           tl__archive_find(archive, name_in(model, archive, first->name));
+}
+
+/* A trunk's file may have the classifier that a model with another head goes without. */
+static bool may_be_extra(const tl_model *model, const tl__archive *archive, const char *name) {
+    if (is_trunk_of(model, archive)) {
+        char own[160];
+        snprintf(own, sizeof own, "backbone.%.140s", name);
+        return tl__model_find(model, own) || strncmp(name, model->arch->head, strcspn(model->arch->head, ".")) == 0;
+    }
+    if (tl__model_segments(model))
+        return model->options.no_auxiliary && strncmp(name, "aux_classifier.", 15) == 0;
     return model->options.head == TL_HEAD_LINEAR && strcmp(model->arch->head, "fc") != 0 &&
            strncmp(name, "classifier.", 11) == 0;
 }
@@ -46,12 +68,12 @@ static bool may_be_extra(const tl_model *model, const char *name) {
 static void find_extra(const tl_model *model, const tl__archive *archive, tl__findings *findings) {
     for (size_t i = 0; i < archive->entry_count; i++) {
         const char *name = archive->entries[i].name;
-        if (!tl__model_find(model, name) && !may_be_extra(model, name))
+        if (!tl__model_find(model, name) && !may_be_extra(model, archive, name))
             tl__find(findings, "extra %s", name);
     }
     for (size_t i = 0; i < archive->unread_count; i++) {
         const char *name = archive->unread[i].key;
-        if (!tl__model_find(model, name) && !may_be_extra(model, name))
+        if (!tl__model_find(model, name) && !may_be_extra(model, archive, name))
             tl__find(findings, "extra %s", name);
     }
 }
@@ -65,12 +87,15 @@ static void keep_head(const tl_model *model, tl__piece *pieces) {
 
 void tl__match_names(tl_model *model, tl__archive *archive, const tl_weights_options *options, tl__piece *pieces,
                      tl__findings *findings) {
-    bool new_head = false;
+    const bool trunk = is_trunk_of(model, archive);
+    bool new_head = trunk;
     size_t found = 0;
     for (size_t i = 0; i < model->parameter_count; i++) {
         const tl__parameter *parameter = model->parameters[i];
-        const tl__entry *entry = tl__archive_find(archive, parameter->name);
+        const tl__entry *entry = tl__archive_find(archive, name_in(model, archive, parameter->name));
         bool head = tl__in_head(model, parameter);
+        if (trunk && head)
+            continue;
         if (!entry) {
             if (head && model->options.head == TL_HEAD_LINEAR && !options->keep_head &&
                 !unread_type(archive, parameter->name)) {
@@ -124,11 +149,17 @@ static bool next_layer(const tl_model *model, size_t *at, layer *out) {
     return false;
 }
 
+/* A segmenter's head is not in such a file. */
+static bool skips(const tl_model *model, const layer *l) {
+    return tl__model_segments(model) && tl__in_head(model, model->parameters[l->weight]);
+}
+
 static void count_layers(const tl_model *model, const tl__archive *archive, size_t ours[2], size_t theirs[2]) {
     ours[0] = ours[1] = theirs[0] = theirs[1] = 0;
     layer l;
     for (size_t at = 0; next_layer(model, &at, &l);)
-        ours[model->parameters[l.weight]->rank == 4]++;
+        if (!skips(model, &l))
+            ours[model->parameters[l.weight]->rank == 4]++;
     for (size_t i = 0; i < archive->layer_count; i++)
         theirs[archive->layers[i].convolution]++;
 }
@@ -229,7 +260,7 @@ static bool head_differs(const tl_model *model, const tl__archive *archive, cons
 void tl__match_layers(tl_model *model, tl__archive *archive, const tl_weights_options *options, tl__piece *pieces,
                       tl__findings *findings) {
     size_t ours[2], theirs[2];
-    bool linear_head = model->options.head == TL_HEAD_LINEAR;
+    bool linear_head = model->options.head == TL_HEAD_LINEAR || tl__model_segments(model);
     count_layers(model, archive, ours, theirs);
     if (ours[1] != theirs[1])
         tl__find(findings, "%zu convolutions, not %zu", theirs[1], ours[1]);
@@ -243,6 +274,8 @@ void tl__match_layers(tl_model *model, tl__archive *archive, const tl_weights_op
     while (next_layer(model, &at, &l)) {
         const tl__parameter *weight = model->parameters[l.weight];
         bool convolution = weight->rank == 4;
+        if (skips(model, &l))
+            continue;
         while (next[convolution] < archive->layer_count && archive->layers[next[convolution]].convolution != convolution)
             next[convolution]++;
         const tl__archive_layer *match = NULL;

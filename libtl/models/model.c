@@ -12,6 +12,24 @@ void tl_model_options_init(tl_model_options *options, size_t size) {
     memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
 }
 
+static tl_status check_head(tl_context *context, const tl_model_options *options, const tl__arch *arch) {
+    const bool vgg = arch->layers[4] > 0;
+    const int stride = options->output_stride;
+    if ((int)options->head < TL_HEAD_NATIVE || options->head > TL_HEAD_LITE)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "unknown head %d", (int)options->head);
+    if (options->head < TL_HEAD_FCN)
+        return TL_OK;
+    if (options->classes > 255)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "%d classes: pixels have up to 255", options->classes);
+    if (options->head == TL_HEAD_DEEPLABV3 && vgg)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: deeplabv3 is for ResNets", arch->name);
+    if (stride != 0 && stride != 8 && stride != 16 && stride != 32)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "output stride %d: must be 8, 16 or 32", stride);
+    if (stride != 32 && !(stride == 0 && options->head == TL_HEAD_LITE) && !vgg && !arch->bottleneck)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: its blocks do not dilate: its output stride is 32", arch->name);
+    return TL_OK;
+}
+
 static tl_status check_options(tl_context *context, const tl_model_options *options, const tl__arch **arch) {
     if (!options->arch)
         return tl__fail(context, TL_ERROR_ARGUMENT, "no network is named");
@@ -21,8 +39,7 @@ static tl_status check_options(tl_context *context, const tl_model_options *opti
                         tl__arch_nearest(options->arch));
     if (options->classes < 1 || options->classes > 1 << 20)
         return tl__fail(context, TL_ERROR_ARGUMENT, "%d classes: must be 1 to %d", options->classes, 1 << 20);
-    if (options->head != TL_HEAD_NATIVE && options->head != TL_HEAD_LINEAR)
-        return tl__fail(context, TL_ERROR_ARGUMENT, "unknown head %d", (int)options->head);
+    TL__TRY(check_head(context, options, *arch));
     if (!(options->width > 0 && options->width <= 64))
         return tl__fail(context, TL_ERROR_ARGUMENT, "width %g: must be more than 0 and at most 64", options->width);
     if (!(options->dropout >= 0 && options->dropout < 1))
@@ -52,6 +69,8 @@ tl_status tl_model_create(tl_context *context, const tl_model_options *options, 
     model->arch = arch;
     model->options = given;
     model->options.arch = arch->name;
+    if (!given.output_stride)
+        model->options.output_stride = given.head == TL_HEAD_LITE ? 32 : 8;
     if (given.layers) {
         memcpy(model->layers, given.layers, sizeof model->layers);
         model->options.layers = model->layers;
@@ -143,6 +162,8 @@ tl_status tl_model_set_preprocess(tl_model *model, const tl_preprocess *preproce
                         given.resize, given.crop);
     if (given.alpha < TL_ALPHA_DROP || given.alpha > TL_ALPHA_BLACK)
         return tl__fail(model->context, TL_ERROR_ARGUMENT, "unknown alpha %d", (int)given.alpha);
+    if (given.decode != TL_DECODE_EXACT && given.decode != TL_DECODE_FAST)
+        return tl__fail(model->context, TL_ERROR_ARGUMENT, "unknown decode %d", (int)given.decode);
     for (int c = 0; c < 3; c++)
         if (!isfinite(given.mean[c]) || !isfinite(given.std[c]) || given.std[c] <= 0)
             return tl__fail(model->context, TL_ERROR_ARGUMENT, "mean %g, std %g: must be finite, std more than 0",
@@ -159,12 +180,27 @@ tl_status tl_model_set_preprocess(tl_model *model, const tl_preprocess *preproce
     return TL_OK;
 }
 
-const char *tl__model_head(const tl_model *model) {
+bool tl__model_segments(const tl_model *model) {
+    return model->options.head >= TL_HEAD_FCN;
+}
+
+static const char *last_layer(const tl_model *model) {
     return model->options.head == TL_HEAD_LINEAR ? "fc" : model->arch->head;
 }
 
+bool tl__model_in_head(const tl_model *model, const char *name) {
+    if (tl__model_segments(model))
+        return strncmp(name, "backbone.", 9) != 0;
+    const char *head = last_layer(model);
+    size_t length = strlen(head);
+    return strncmp(name, head, length) == 0 && name[length] == '.';
+}
+
 void tl__model_head_pattern(const tl_model *model, char *text, size_t size) {
-    snprintf(text, size, "%s.*", tl__model_head(model));
+    if (tl__model_segments(model))
+        snprintf(text, size, "classifier.*%s", tl__model_find(model, "aux_classifier.0.weight") ? ", aux_classifier.*" : "");
+    else
+        snprintf(text, size, "%s.*", last_layer(model));
 }
 
 /* ---- parameters ---- */

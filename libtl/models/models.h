@@ -10,12 +10,20 @@
 
 typedef struct tl__draw tl__draw;
 
+/* The values that a head may read: the last map of each stage, the deepest last. */
+typedef struct tl__trunk {
+    int maps[5];
+    int count;
+} tl__trunk;
+
 /* A family of networks: one file and one line in arch.c. */
 typedef struct tl__arch {
     const char *name;
     /* Draws from the normalised image to the logits [N,1,1,classes]; the first time also declares the parameters,
      * in torchvision's order. */
     int (*draw)(tl__draw *draw, int x);
+    /* The same without a classifier, for segmentation; the last map has 1/stride of the image's size. */
+    tl__trunk (*draw_trunk)(tl__draw *draw, int x, int stride);
     const char *head; /* prefix of the last layer's parameters: "fc", "classifier.6" */
     int min_size;     /* of the input in pixels, for the message */
     /* What the family needs: */
@@ -51,6 +59,8 @@ struct tl__draw {
     int counter;   /* the input that dropout draws from; -1 until the first */
     uint32_t stream; /* of the next dropout */
     size_t next;     /* where to look for the next parameter first */
+    const char *prefix; /* of the names of layers: "backbone." or "" */
+    int auxiliary;      /* the second output, or -1 */
 };
 
 /* Layers as torchvision names them: parameters NAME.weight, NAME.bias, NAME.running_mean ... */
@@ -59,6 +69,13 @@ int tl__draw_conv2d(tl__draw *draw, int x, const char *name, int out, int kernel
 int tl__draw_batchnorm(tl__draw *draw, int x, const char *name);
 int tl__draw_linear(tl__draw *draw, int x, const char *name, int out); /* over all of [H,W,C], flattened as C,H,W */
 int tl__draw_dropout(tl__draw *draw, int x, const char *name);
+/* Convolution, batch-norm and ReLU with names of their own; padded so that only the stride changes the size. */
+int tl__draw_unit(tl__draw *draw, int x, const char *conv, const char *norm, int out, int kernel, int dilation);
+/* The same dropout with a p of its own. */
+int tl__draw_dropout_of(tl__draw *draw, int x, const char *name, double p);
+/* A segmentation head, from the trunk's maps to logits of height x width. */
+int tl__draw_segmentation(tl__draw *draw, const tl__trunk *trunk, int height, int width);
+bool tl__model_segments(const tl_model *model);
 /* Channels after the model's width factor. */
 int tl__draw_width(const tl__draw *draw, int channels);
 
@@ -71,6 +88,7 @@ typedef struct tl__draw_options {
 
 typedef struct tl__drawn {
     int input, logits;
+    int auxiliary; /* logits of the auxiliary classifier, or -1; pruned unless something wants them */
     int counter; /* input i32 [4] of dropout, or -1 where there is none */
 } tl__drawn;
 
@@ -81,8 +99,9 @@ tl__parameter *tl__model_find(const tl_model *model, const char *name); /* or NU
 
 /* Does `name` match one of the patterns, which are separated by commas or spaces? '*', '?', '[...]', '[!...]'. */
 bool tl__pattern_match(const char *patterns, const char *name);
-/* The last layer's name, "fc" or "classifier.6"; and the pattern of its parameters, "fc.*", written to text[size]. */
-const char *tl__model_head(const tl_model *model);
+/* Is it a parameter of the head: of the last layer ("fc", "classifier.6") or of a segmentation head? And the patterns that
+ * match those, "fc.*", written to text[size]. */
+bool tl__model_in_head(const tl_model *model, const char *name);
 void tl__model_head_pattern(const tl_model *model, char *text, size_t size);
 
 #endif

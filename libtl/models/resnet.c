@@ -9,6 +9,7 @@ typedef struct block {
     char name[32]; /* "layer1.0" */
     int inner, out; /* channels */
     int stride, groups;
+    int dilation; /* of its 3x3 convolution */
 } block;
 
 static const char *layer(const block *b, const char *suffix, char text[48]) {
@@ -19,8 +20,9 @@ static const char *layer(const block *b, const char *suffix, char text[48]) {
 /* Convolution and batch-norm number i of the block, and a ReLU unless it is the last. */
 static int draw_unit(const block *b, int x, int i, int out, int kernel, int stride, int groups, bool relu) {
     char text[48], suffix[16];
+    const int dilation = kernel > 1 ? b->dilation : 1;
     snprintf(suffix, sizeof suffix, "conv%d", i);
-    x = tl__draw_conv2d(b->draw, x, layer(b, suffix, text), out, kernel, stride, kernel / 2, 1, groups, false);
+    x = tl__draw_conv2d(b->draw, x, layer(b, suffix, text), out, kernel, stride, kernel / 2 * dilation, dilation, groups, false);
     snprintf(suffix, sizeof suffix, "bn%d", i);
     x = tl__draw_batchnorm(b->draw, x, layer(b, suffix, text));
     snprintf(suffix, sizeof suffix, "relu%d", i);
@@ -57,30 +59,44 @@ static int draw_block(const block *b, int x, bool downsample) {
     return tl__relu(b->draw->graph, y, layer(b, "relu", text));
 }
 
-int tl__draw_resnet(tl__draw *draw, int x) {
+/* A stage whose stride would go beyond `stride` in all dilates in its place: its first block still as the stage before. */
+tl__trunk tl__draw_resnet_trunk(tl__draw *draw, int x, int stride) {
     tl__graph *graph = draw->graph;
     const tl_model *model = draw->model;
     const tl__arch *arch = model->arch;
     const int *layers = model->options.layers ? model->options.layers : arch->layers;
+    tl__trunk trunk = {.count = 4};
 
-    int channels = tl__draw_width(draw, 64);
+    int channels = tl__draw_width(draw, 64), reached = 4, dilation = 1;
     x = tl__draw_conv2d(draw, x, "conv1", channels, 7, 2, 3, 1, 1, false);
     x = tl__draw_batchnorm(draw, x, "bn1");
     x = tl__relu(graph, x, "relu");
     x = tl__maxpool2d(graph, x, "maxpool", 3, 2, 1);
 
     for (int stage = 0; stage < 4; stage++) {
-        int planes = 64 << stage;
+        int planes = 64 << stage, step = stage > 0 ? 2 : 1, before = dilation;
         block b = {.draw = draw, .groups = arch->groups};
         b.inner = tl__draw_width(draw, planes * arch->width_per_group / 64) * arch->groups;
         b.out = tl__draw_width(draw, arch->bottleneck ? planes * 4 : planes);
+        if (reached * step > stride) {
+            dilation *= step;
+            step = 1;
+        }
+        reached *= step;
         for (int i = 0; i < layers[stage]; i++) {
             snprintf(b.name, sizeof b.name, "layer%d.%d", stage + 1, i);
-            b.stride = stage > 0 && i == 0 ? 2 : 1;
-            x = draw_block(&b, x, i == 0 && (b.stride != 1 || channels != b.out));
+            b.stride = i == 0 ? step : 1;
+            b.dilation = i == 0 ? before : dilation;
+            x = draw_block(&b, x, i == 0 && (stage > 0 || channels != b.out));
             channels = b.out;
         }
+        trunk.maps[stage] = x;
     }
-    x = tl__avgpool2d(graph, x, "avgpool", 1, 1);
-    return tl__draw_linear(draw, x, "fc", model->options.classes);
+    return trunk;
+}
+
+int tl__draw_resnet(tl__draw *draw, int x) {
+    tl__trunk trunk = tl__draw_resnet_trunk(draw, x, 32);
+    x = tl__avgpool2d(draw->graph, trunk.maps[3], "avgpool", 1, 1);
+    return tl__draw_linear(draw, x, "fc", draw->model->options.classes);
 }

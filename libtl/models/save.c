@@ -43,6 +43,7 @@ static json_t *three(const float *values) {
     return json_pack("[f,f,f]", (double)values[0], (double)values[1], (double)values[2]);
 }
 
+static const char *const heads[] = {"native", "linear", "fcn", "deeplabv3", "lite"};
 static const char *const alphas[] = {"drop", "white", "black"};
 
 static tl_status describe_input(saving *s) {
@@ -73,11 +74,15 @@ static tl_status describe(saving *s) {
     TL__TRY(add_text(s, "libtl.arch", options->arch));
     TL__TRY(describe_classes(s));
     TL__TRY(describe_input(s));
-    TL__TRY(add_text(s, "libtl.head", options->head == TL_HEAD_LINEAR ? "linear" : "native"));
+    TL__TRY(add_text(s, "libtl.head", heads[options->head]));
     if (options->layers)
         TL__TRY(add_json(s, "libtl.layers", json_pack("[i,i,i,i]", options->layers[0], options->layers[1],
                                                       options->layers[2], options->layers[3])));
     TL__TRY(add_json(s, "libtl.width", json_real(options->width)));
+    if (tl__model_segments(s->model)) {
+        TL__TRY(add_json(s, "libtl.output_stride", json_integer(options->output_stride)));
+        TL__TRY(add_json(s, "libtl.auxiliary", json_integer(!options->no_auxiliary)));
+    }
     return add_json(s, "libtl.dropout", json_real(options->dropout));
 }
 
@@ -217,6 +222,17 @@ static tl_status get_classes(tl_model *model, const tl__archive *archive) {
     return status;
 }
 
+static tl_status get_head(const tl__archive *archive, tl_head *head) {
+    const char *text = tl__archive_get(archive, "libtl.head");
+    *head = TL_HEAD_NATIVE;
+    for (size_t i = 0; text && i < TL__COUNT(heads); i++)
+        if (strcmp(text, heads[i]) == 0) {
+            *head = (tl_head)i;
+            return TL_OK;
+        }
+    return text ? bad(archive, "libtl.head") : TL_OK;
+}
+
 static tl_status create(tl_context *context, const tl__archive *archive, tl_model **out) {
     tl_model_options options;
     tl_model_options_init(&options, sizeof options);
@@ -224,17 +240,18 @@ static tl_status create(tl_context *context, const tl__archive *archive, tl_mode
     if (!options.arch)
         return tl__fail(context, TL_ERROR_FORMAT, "%s: holds weights but does not say of what (no libtl.arch in its metadata)",
                         archive->path);
-    const char *head = tl__archive_get(archive, "libtl.head");
-    if (head && strcmp(head, "linear") != 0 && strcmp(head, "native") != 0)
-        return bad(archive, "libtl.head");
-    options.head = head && strcmp(head, "linear") == 0 ? TL_HEAD_LINEAR : TL_HEAD_NATIVE;
-    double classes = options.classes;
+    TL__TRY(get_head(archive, &options.head));
+    double classes = options.classes, output_stride = 0, auxiliary = 1;
     int layers[4];
     bool given;
     TL__TRY(get_number(archive, "libtl.class_count", &classes));
     TL__TRY(get_number(archive, "libtl.width", &options.width));
     TL__TRY(get_number(archive, "libtl.dropout", &options.dropout));
+    TL__TRY(get_number(archive, "libtl.output_stride", &output_stride));
+    TL__TRY(get_number(archive, "libtl.auxiliary", &auxiliary));
     TL__TRY(get_layers(archive, layers, &given));
+    options.output_stride = output_stride >= 0 && output_stride <= 32 ? (int)output_stride : -1;
+    options.no_auxiliary = auxiliary == 0;
     options.layers = given ? layers : NULL;
     options.classes = classes >= 1 && classes <= 1 << 20 ? (int)classes : 0;
     tl_status status = tl_model_create(context, &options, out);

@@ -40,9 +40,7 @@ bool tl__shape_fits(const tl__parameter *parameter, const tl__entry *entry) {
 }
 
 bool tl__in_head(const tl_model *model, const tl__parameter *parameter) {
-    const char *head = tl__model_head(model);
-    size_t length = strlen(head);
-    return strncmp(parameter->name, head, length) == 0 && parameter->name[length] == '.';
+    return tl__model_in_head(model, parameter->name);
 }
 
 /* ---- reading ---- */

@@ -20,13 +20,12 @@ tl_status tl__cross_entropy_grad_shape(tl_context *context, const tl_op_desc *op
     return tl__op_expect(context, "loss", &in[3], tl__desc1(TL_DTYPE_F32, 4));
 }
 
-/* Where the backward pass begins: the gradient of loss[0] / loss[1] is 1. */
+/* Where the backward pass begins: the gradient of loss[0] / loss[1] is the node's scale. */
 void tl__cross_entropy_gradient(tl__graph *graph, int node, const int *gradients, unsigned need, int *result) {
     (void)need;
     (void)gradients;
     const tl__node n = graph->nodes[node];
     tl_op_desc op = n.op;
     op.op = TL_OP_CROSS_ENTROPY_GRAD;
-    op.scale = 1;
     result[0] = tl__graph_node(graph, &op, n.name, (const int[]){n.in[0], n.in[1], n.in[2], n.out[0]}, 0);
 }

@@ -19,6 +19,8 @@ TL__DECLARE_GRADIENT(maxpool2d)
 TL__DECLARE_GRADIENT(avgpool2d)
 TL__DECLARE_GRADIENT(dropout)
 TL__DECLARE_GRADIENT(cross_entropy)
+TL__DECLARE_GRADIENT(concat)
+TL__DECLARE_GRADIENT(upsample2d)
 #undef TL__DECLARE_GRADIENT
 
 /* Fails with both shapes in words unless `desc` is `wanted`. */

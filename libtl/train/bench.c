@@ -79,6 +79,7 @@ static void pass_on(void *user, const char *node, const char *op, const char *im
 static tl_status measure(bench *b, double start, tl_bench_result *result) {
     TL__TRY(step(b));
     result->first_seconds = tl__seconds() - start;
+    tl__plan_log(plan_of(b));
     double begin = tl__seconds();
     int steps = 0;
     while (steps < 3 || (tl__seconds() - begin < b->options.seconds && steps < MAX_STEPS)) {

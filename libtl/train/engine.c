@@ -1,5 +1,6 @@
 #include "train/engine.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "graph/plan_internal.h"
@@ -10,8 +11,9 @@ tl_status tl__engine_create(tl_model *model, tl_device *device, tl__engine **out
         return TL_ERROR_MEMORY;
     engine->model = model;
     engine->device = device;
+    engine->allowed = tl__device_is_own_cpu(device) ? 0 : device->properties.memory;
     tl_status status = tl__arena_create(device, &engine->arena);
-    if (status == TL_OK && strcmp(tl_device_name(device), "cpu") != 0) {
+    if (status == TL_OK && !tl__device_is_own_cpu(device) && device->fallback != TL_FALLBACK_ERROR) {
         status = tl__device_open_cpu(model->context, NULL, &engine->cpu);
         if (status == TL_OK)
             status = tl__arena_create(engine->cpu, &engine->cpu_arena);
@@ -50,9 +52,28 @@ static tl_status locate(void *user, const tl__value *value, tl_view *view) {
     return tl__store_locate(engine->store, value, view);
 }
 
-tl_status tl__engine_plan(tl__engine *engine, tl__graph *graph, tl__plan **out) {
+/* Frozen parameters are constants, which the backend holds as it likes: about as many bytes as they have. */
+tl__memory tl__engine_memory(const tl__engine *engine) {
+    tl__memory memory = {.allowed = engine->allowed, .largest_buffer = engine->device->properties.max_buffer};
+    for (size_t i = 0; i < engine->model->parameter_count; i++) {
+        const tl__parameter *p = engine->model->parameters[i];
+        memory.frozen += tl__parameter_live(p) || p->kind == TL__PARAMETER_COUNTER ? 0 : tl__desc_bytes(&p->desc);
+    }
+    if (engine->store)
+        memory.state = 4 * engine->store->bytes + engine->store->statistics_bytes;
+    return memory;
+}
+
+tl_status tl__engine_plan(tl__engine *engine, tl__graph *graph, const char *what, int images, tl__plan **out) {
+    tl__memory memory = tl__engine_memory(engine);
+    uint64_t fixed = memory.frozen + memory.state;
+    char title[96];
+    snprintf(title, sizeof title, "%s, %d image%s", what, images, images == 1 ? "" : "s");
+    engine->too_large = false;
     tl__plan_options options = {.device = engine->device, .fallback = engine->cpu, .arena = engine->arena,
-                                .fallback_arena = engine->cpu_arena, .locate = locate, .user = engine};
+                                .fallback_arena = engine->cpu_arena, .locate = locate, .user = engine, .title = title,
+                                .budget = !memory.allowed ? 0 : memory.allowed > fixed ? memory.allowed - fixed : 1,
+                                .measure = engine->measure, .too_large = &engine->too_large};
     return tl__plan_create(graph, &options, out);
 }
 

@@ -107,6 +107,8 @@ static tl_status evaluate(tl_model *model, tl_device *device, const tl_dataset *
         status = tl__runner_create(engine, &draw, TL__PART_WHOLE, -1, &runner);
     }
     if (status == TL_OK)
+        tl__plan_log(runner->plans[0].plan);
+    if (status == TL_OK)
         status = tl__loader_create(model->context, dataset, &model->preprocess, &(tl__loader_options){.batch = batch, .workers = options->workers}, &loader);
     if (status == TL_OK)
         status = tl__evaluate_images(runner, loader, tl_dataset_size(dataset), batch, report, &r, tally);

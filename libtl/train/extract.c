@@ -11,14 +11,13 @@ void tl_features_options_init(tl_features_options *options, size_t size) {
 
 /* ---- which value ---- */
 
+/* What the first node with a parameter of the head reads. */
 static int input_of_head(const tl_model *model, const tl__graph *graph) {
-    char weight[128];
-    snprintf(weight, sizeof weight, "%s.weight", tl__model_head(model));
-    for (size_t n = graph->node_count; n-- > 0;) {
+    for (size_t n = 0; n < graph->node_count; n++) {
         const tl__node *node = &graph->nodes[n];
         for (int i = 1; i < TL_MAX_INPUTS; i++)
             if (node->in[i] >= 0 && graph->values[node->in[i]].kind == TL__VALUE_PARAMETER &&
-                strcmp(graph->values[node->in[i]].parameter->name, weight) == 0)
+                tl__model_in_head(model, graph->values[node->in[i]].parameter->name))
                 return node->in[0];
     }
     return -1;

@@ -231,6 +231,8 @@ static tl_status compute(tl__features *f, const tl__feature_request *request) {
     uint32_t *order = tl__alloc(f->context, most * sizeof *order);
     float *values = order ? tl__alloc(f->context, (size_t)request->batch * f->count * sizeof *values) : NULL;
     tl_status status = values ? TL_OK : TL_ERROR_MEMORY;
+    if (status == TL_OK && request->planned)
+        status = request->planned(request->user, runner->plans[0].plan);
     for (int s = 0; s < TL__FEATURE_SETS && status == TL_OK; s++)
         status = compute_set(f, request, s, runner, order, values);
     tl__free(f->context, values);
@@ -286,6 +288,13 @@ static tl_status create(tl__features *f, const tl__feature_request *request) {
     return status;
 }
 
+void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits) {
+    if (fits)
+        snprintf(reason, 128, "%s", name);
+    else
+        snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
+}
+
 tl_status tl__features_create(const tl__feature_request *request, tl__features **out, char reason[128]) {
     tl_context *context = request->engine->model->context;
     tl__features *f = tl__calloc(context, 1, sizeof *f);
@@ -297,11 +306,11 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
                                               request->folder != NULL, &f->key);
     if (status == TL_OK) {
         f->count = f->key.count;
-        snprintf(reason, 128, "%s", f->key.name);
+        tl__feature_reason(reason, f->key.name, 0, true);
         status = create(f, request);
     }
     if (f->full) {
-        snprintf(reason, 128, "features after %s would take %.1f GB", f->key.name, (double)f->total * (double)f->count * sizeof(float) * 1e-9);
+        tl__feature_reason(reason, f->key.name, (uint64_t)f->total * f->count * sizeof(float), false);
         status = TL_OK;
     } else if (status == TL_OK) {
         *out = f;

@@ -26,6 +26,7 @@ typedef struct tl__feature_request {
     const bool *unknown;
     double patience;                       /* seconds to wait for another process that adds nothing of use; 0: chosen */
     void *user;
+    tl_status (*planned)(void *user, const tl__plan *plan); /* of what computes features, if any have to be; may be NULL */
     void (*begin)(void *user);             /* before the images of each set, those that are not there yet */
     tl__feature_progress progress;
 } tl__feature_request;
@@ -47,6 +48,8 @@ typedef struct tl__features {
 /* *out stays NULL, and *reason says why, where there is no room for the features; the limits are no failure. What is wrong
  * with the folder or a file in it is logged as a warning and done without. Errors as tl_train. */
 tl_status tl__features_create(const tl__feature_request *request, tl__features **out, char reason[128]);
+/* That reason: the value's name, or, where `fits` is false, what its features would take. */
+void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits);
 void tl__features_destroy(tl__features *features);
 /* Copies the rows of the images that `order` names; with NULL: of `count` images from `first` on. */
 void tl__features_gather(const tl__features *features, int set, const uint32_t *order, size_t first, int count, float *out);

@@ -29,6 +29,7 @@ tl_status tl_predictor_create(tl_model *model, tl_device *device, int batch, int
         tl_predictor_destroy(predictor);
         return status;
     }
+    tl__plan_log(predictor->runner->plans[0].plan);
     *out = predictor;
     return TL_OK;
 }

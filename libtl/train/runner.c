@@ -7,6 +7,8 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
     tl__plan *plan;
     draw.batch = count;
     TL__TRY(tl__model_draw(runner->engine->model, &draw, &graph, &drawn));
+    static const char *const whats[] = {[TL__PART_WHOLE] = "inference", [TL__PART_FEATURES] = "features",
+                                        [TL__PART_REST] = "inference from features"};
     int input = drawn.input, output = drawn.logits;
     if (runner->part == TL__PART_FEATURES)
         output = runner->cut;
@@ -19,7 +21,7 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
         graph->storage = runner->engine->storage;
         graph->stored_to = runner->cut >= 0 ? runner->cut : output;
     }
-    TL__TRY(tl__engine_plan(runner->engine, graph, &plan));
+    TL__TRY(tl__engine_plan(runner->engine, graph, whats[runner->part], count, &plan));
     *out = (struct tl__runner_plan){count, plan, input, output};
     runner->input_bytes = tl__desc_bytes(&tl__plan_value(plan, input)->desc) / (uint64_t)count;
     runner->output_count = (size_t)(tl__desc_count(&tl__plan_value(plan, output)->desc) / count);
@@ -36,6 +38,14 @@ tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl
     runner->part = part;
     runner->cut = cut;
     tl_status status = make_plan(runner, draw->batch, &runner->plans[0]);
+    /* Results do not depend on how many images go at once, so fewer do where the device has no room for all. */
+    while (status != TL_OK && engine->too_large && runner->draw.batch > 1) {
+        runner->draw.batch = (runner->draw.batch + 1) / 2;
+        status = make_plan(runner, runner->draw.batch, &runner->plans[0]);
+        if (status == TL_OK)
+            tl__log(engine->model->context, TL_LOG_INFO, "%d images at once: %s has no room for %d", runner->draw.batch,
+                    tl_device_name(engine->device), draw->batch);
+    }
     if (status != TL_OK) {
         tl__runner_destroy(runner);
         return status;

@@ -23,6 +23,7 @@ typedef struct tl__runner {
     size_t input_bytes, output_count; /* of one image */
 } tl__runner;
 
+/* `draw->batch` images at once, or as many as fit the device: runner->draw.batch. */
 tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl__part part, int cut, tl__runner **out);
 void tl__runner_destroy(tl__runner *runner);
 /* count images (1 .. any number, taken in batches): out[count * output_count]. */

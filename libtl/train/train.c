@@ -30,6 +30,10 @@ typedef struct run {
     tl_progress progress;
     double phase_start;
     tl_epoch best, last;
+    bool dry;                  /* make ready, run nothing */
+    int *largest;              /* with dry: find the largest batch up to this one */
+    char *plans;               /* reports of this stage's plans */
+    uint64_t activation_bytes; /* of the largest of them */
 } run;
 
 static void report_progress(void *user, int64_t done, int64_t total) {
@@ -47,6 +51,17 @@ static void begin_phase(run *r, tl_phase phase) {
     r->phase_start = tl__seconds();
 }
 
+static tl_status note_plan(run *r, const tl__plan *plan) {
+    uint64_t bytes = tl__plan_device_bytes(plan);
+    char *longer = tl__printf(r->context, "%s%s", r->plans ? r->plans : "", tl__plan_report(plan));
+    if (!longer)
+        return TL_ERROR_MEMORY;
+    tl__free(r->context, r->plans);
+    r->plans = longer;
+    r->activation_bytes = bytes > r->activation_bytes ? bytes : r->activation_bytes;
+    return TL_OK;
+}
+
 /* ---- features ---- */
 
 static void drop_features(run *r) {
@@ -60,6 +75,10 @@ static void begin_features_phase(void *user) {
     begin_phase(user, TL_PHASE_FEATURES);
 }
 
+static tl_status note_features_plan(void *user, const tl__plan *plan) {
+    return note_plan(user, plan);
+}
+
 static tl_status make_features(run *r, char reason[128]) {
     tl__engine *engine = r->trainer->engine;
     const tl_train_options *o = r->options;
@@ -67,12 +86,27 @@ static tl_status make_features(run *r, char reason[128]) {
         .engine = engine, .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)), .cut = r->trainer->cut,
         .sets = {r->train, r->val}, .loaders = {r->loader, r->val_loader}, .batch = o->batch, .folder = r->folder, .limit = o->cache_limit,
         .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit), .known = r->hashes, .unknown = r->changed,
-        .user = r, .begin = begin_features_phase, .progress = report_progress};
+        .user = r, .planned = note_features_plan, .begin = begin_features_phase, .progress = report_progress};
     TL__TRY(tl__features_create(&request, &r->features, reason));
     if (!r->features)
         return TL_OK;
     r->rows = tl__alloc(r->context, (size_t)o->batch * r->features->count * sizeof *r->rows);
     return r->rows ? TL_OK : TL_ERROR_MEMORY;
+}
+
+/* Without computing any: they are taken to have room in a folder. */
+static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[128]) {
+    const tl_train_options *o = r->options;
+    int cut = r->trainer->cut;
+    tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
+    tl__runner *runner;
+    TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
+    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
+    report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
+    tl__feature_reason(reason, tl__plan_value(runner->plans[0].plan, cut)->name, bytes, report->features_cached);
+    tl_status status = note_plan(r, runner->plans[0].plan);
+    tl__runner_destroy(runner);
+    return status;
 }
 
 /* Decides whether this stage's steps read features, and computes them unless those of the stage before serve.
@@ -83,6 +117,8 @@ static tl_status begin_features(run *r, tl_stage_report *report, char reason[128
     report->cache = reason;
     if (!wanted)
         snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
+    if (wanted && r->dry)
+        return rehearse_features(r, report, reason);
     bool serve = wanted && r->features && r->features->cut == trainer->cut;
     if (!serve)
         drop_features(r);
@@ -112,6 +148,15 @@ static void count_parameters(const tl_model *model, tl_stage_report *report) {
     }
 }
 
+static void tell_memory(const run *r, tl_stage_report *report) {
+    tl__memory memory = tl__engine_memory(r->trainer->engine);
+    report->frozen_bytes = memory.frozen;
+    report->state_bytes = memory.state;
+    report->activation_bytes = r->activation_bytes;
+    report->device_bytes = r->trainer->engine->device->properties.memory;
+    report->device_buffer_bytes = memory.largest_buffer;
+}
+
 static tl_status begin_stage(run *r, size_t index) {
     tl_trainer *trainer = r->trainer;
     char reason[128];
@@ -122,13 +167,26 @@ static tl_status begin_stage(run *r, size_t index) {
         TL__TRY(tl_trainer_stage(trainer, index));
     tl_stage_report report = {.size = sizeof report, .stage = trainer->stages[index].name, .stage_index = (int)index};
     count_parameters(r->model, &report);
+    tl__free(r->context, r->plans);
+    r->plans = NULL;
+    r->activation_bytes = 0;
     TL__TRY(begin_features(r, &report, reason));
-    tl__trainer_use_features(trainer, r->features != NULL);
-    TL__TRY(tl__trainer_prepare(trainer, count, &report.plan));
+    tl__trainer_use_features(trainer, report.features_cached);
+    if (r->largest)
+        return tl__trainer_largest(trainer, *r->largest, r->largest);
+    tl__plan *plan;
+    TL__TRY(tl__trainer_prepare(trainer, count, &plan));
+    TL__TRY(note_plan(r, plan));
     if (r->val) {
-        tl__draw_options draw = tl__trainer_draw(trainer, r->features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch));
-        TL__TRY(tl__runner_create(trainer->engine, &draw, r->features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut, &r->val_runner));
+        bool from_features = report.features_cached;
+        int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
+        tl__draw_options draw = tl__trainer_draw(trainer, at_once);
+        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut,
+                                  &r->val_runner));
+        TL__TRY(note_plan(r, r->val_runner->plans[0].plan));
     }
+    report.plan = r->plans;
+    tell_memory(r, &report);
     if (r->options->on_stage)
         r->options->on_stage(r->options->user, &report);
     return TL_OK;
@@ -266,6 +324,8 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     r->options = &r->trainer->options;
     for (size_t i = 0; i < r->options->stage_count; i++)
         r->epochs += r->trainer->stages[i].epochs;
+    if (r->dry)
+        return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
     r->labels = tl__alloc(r->context, (size_t)r->options->batch * sizeof *r->labels);
     if (!r->order || !r->labels)
@@ -290,6 +350,21 @@ static tl_status find_changed(run *r) {
             r->changed[i] |= tl__parameter_live(r->model->parameters[i]);
     }
     return TL_OK;
+}
+
+static void release(run *r) {
+    tl__loader_destroy(r->loader);
+    tl__loader_destroy(r->val_loader);
+    drop_features(r);
+    tl__runner_destroy(r->val_runner);
+    tl_trainer_destroy(r->trainer);
+    tl__free(r->context, r->order);
+    tl__free(r->context, r->labels);
+    tl__free(r->context, r->confusion);
+    tl__free(r->context, r->plans);
+    tl__free(r->context, r->folder);
+    tl__free(r->context, r->hashes);
+    tl__free(r->context, r->changed);
 }
 
 static tl_status train(run *r, tl_train_result *result) {
@@ -327,17 +402,7 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
         tl_trainer_sync(r.trainer); /* what it had learned; the failure to report is the first one */
         memcpy(model->context->message, message, sizeof message);
     }
-    tl__loader_destroy(r.loader);
-    tl__loader_destroy(r.val_loader);
-    drop_features(&r);
-    tl__runner_destroy(r.val_runner);
-    tl_trainer_destroy(r.trainer);
-    tl__free(model->context, r.order);
-    tl__free(model->context, r.labels);
-    tl__free(model->context, r.confusion);
-    tl__free(model->context, r.folder);
-    tl__free(model->context, r.hashes);
-    tl__free(model->context, r.changed);
+    release(&r);
     if (status == TL_OK && result) {
         made.last = r.last;
         made.best = r.best;
@@ -347,4 +412,55 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
         result->size = size;
     }
     return status;
+}
+
+/* ---- without training ---- */
+
+static tl_status rehearse(run *r, tl_device *device, const tl_train_options *options) {
+    TL__TRY(prepare(r, device, options));
+    if (r->largest) {
+        r->trainer->engine->measure = true;
+        if (tl__device_is_own_cpu(device))
+            r->trainer->engine->allowed = tl__free_memory() / 2;
+    }
+    TL__TRY(find_changed(r));
+    for (size_t stage = 0; stage < r->options->stage_count; stage++) {
+        TL__TRY(begin_stage(r, stage));
+        if (r->largest && *r->largest == 0)
+            return tl__fail(r->context, TL_ERROR_MEMORY, "stage %s: not even one image at a time fits %s",
+                            r->trainer->stages[stage].name, tl_device_name(device));
+    }
+    return TL_OK;
+}
+
+static tl_status rehearsal(run *r, tl_device *device, const tl_train_options *options) {
+    r->changed = tl__calloc(r->context, r->model->parameter_count, sizeof *r->changed);
+    r->dry = true;
+    tl_status status = r->changed ? rehearse(r, device, options) : TL_ERROR_MEMORY;
+    release(r);
+    return status;
+}
+
+tl_status tl_train_dry_run(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val,
+                           const tl_train_options *options) {
+    run r = {.context = model->context, .model = model, .train = train_set, .val = val};
+    return rehearsal(&r, device, options);
+}
+
+tl_status tl_train_largest_batch(tl_model *model, tl_device *device, const tl_dataset *train_set, const tl_dataset *val,
+                                 const tl_train_options *options, int limit, int *batch) {
+    size_t images = tl_dataset_size(train_set);
+    int largest = (size_t)limit < images ? limit : (int)images;
+    run r = {.context = model->context, .model = model, .train = train_set, .val = val, .largest = &largest};
+    tl_train_options own;
+    tl_train_options_init(&own, sizeof own);
+    if (options)
+        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
+    if (limit < 1)
+        return tl__fail(r.context, TL_ERROR_ARGUMENT, "batches up to %d", limit);
+    own.size = sizeof own;
+    own.batch = largest;
+    TL__TRY(rehearsal(&r, device, &own));
+    *batch = largest;
+    return TL_OK;
 }

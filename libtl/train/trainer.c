@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#define AUXILIARY 0.5f /* what the auxiliary classifier's loss counts */
+
 void tl_train_options_init(tl_train_options *options, size_t size) {
     tl_train_options defaults = {.size = size, .batch = 32, .shuffle = true, .bn = TL_BN_EVAL, .cache_features = true};
     memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
@@ -30,12 +32,21 @@ void tl__trainer_use_features(tl_trainer *trainer, bool features) {
 static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl__step_plan *p) {
     const tl__store *store = trainer->engine->store;
     int64_t segments = (int64_t)store->segment_count, total = store->bounds[store->segment_count];
-    p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, 1, 1}), "target");
-    p->loss = tl__cross_entropy(graph, p->logits, p->target, -1, "loss", -1, 0);
-    if (tl__graph_backward(graph, p->loss) != TL_OK)
+    if (graph->status != TL_OK)
+        return;
+    const int64_t *map = graph->values[p->logits].desc.shape;
+    const bool second = p->auxiliary >= 0;
+    const int ignored = tl__model_segments(trainer->model) ? TL__IGNORED : -1;
+    p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, map[1], map[2]}), "target");
+    p->loss = tl__cross_entropy(graph, p->logits, p->target, -1, "loss", ignored, 0, 1);
+    if (second)
+        p->second_loss = tl__cross_entropy(graph, p->auxiliary, p->target, -1, "aux_loss", ignored, 0, AUXILIARY);
+    if (tl__graph_backward(graph, second ? p->second_loss : p->loss) != TL_OK)
         return;
     graph->values[p->logits].keep = true;
     graph->values[p->loss].keep = true;
+    if (second)
+        graph->values[p->second_loss].keep = true;
     int bounds = tl__graph_table(graph, tl__desc1(TL_DTYPE_I64, segments + 1), store->bounds, "segments");
     p->table = tl__graph_input(graph, tl__desc(TL_DTYPE_F32, 2, (const int64_t[]){segments, 8}), "rates");
     const int operands[] = {tl__graph_flat(graph, TL__FLAT_PARAMETERS, total), tl__graph_flat(graph, TL__FLAT_GRADIENTS, total),
@@ -48,7 +59,8 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
     tl__graph *graph;
     tl__drawn drawn;
     TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
-    struct tl__step_plan p = {.count = count, .input = drawn.input, .logits = drawn.logits, .counter = drawn.counter};
+    struct tl__step_plan p = {.count = count, .input = drawn.input, .logits = drawn.logits, .counter = drawn.counter,
+                             .auxiliary = drawn.auxiliary, .second_loss = -1};
     if (trainer->features) {
         p.input = trainer->cut;
         tl__graph_cut(graph, p.input);
@@ -57,7 +69,7 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
         graph->stored_to = trainer->cut;
     }
     add_step(trainer, graph, count, &p);
-    TL__TRY(tl__engine_plan(trainer->engine, graph, &p.plan));
+    TL__TRY(tl__engine_plan(trainer->engine, graph, "training step", count, &p.plan));
     *out = p;
     return TL_OK;
 }
@@ -65,7 +77,10 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
 static tl_status plan_for(tl_trainer *trainer, int count, struct tl__step_plan **out) {
     struct tl__step_plan *p = &trainer->plans[count != trainer->options.batch], made;
     if (p->count != count) {
-        TL__TRY(make_plan(trainer, count, &made));
+        tl_status status = make_plan(trainer, count, &made);
+        if (status != TL_OK && trainer->engine->too_large)
+            tl__trainer_say_what_fits(trainer, count);
+        TL__TRY(status);
         tl__plan_destroy(p->plan);
         *p = made;
     }
@@ -73,10 +88,22 @@ static tl_status plan_for(tl_trainer *trainer, int count, struct tl__step_plan *
     return TL_OK;
 }
 
-tl_status tl__trainer_prepare(tl_trainer *trainer, int count, const char **report) {
+tl_status tl__trainer_fits(tl_trainer *trainer, int count, bool *fits) {
+    struct tl__step_plan p = {0};
+    bool before = trainer->engine->measure;
+    trainer->engine->measure = true;
+    tl_status status = make_plan(trainer, count, &p);
+    trainer->engine->measure = before;
+    tl__plan_destroy(p.plan);
+    *fits = status == TL_OK;
+    /* too few for statistics of the batch is as bad as too many for the memory */
+    return trainer->engine->too_large || status == TL_ERROR_DATA ? TL_OK : status;
+}
+
+tl_status tl__trainer_prepare(tl_trainer *trainer, int count, tl__plan **plan) {
     struct tl__step_plan *p;
     TL__TRY(plan_for(trainer, count, &p));
-    *report = tl__plan_report(p->plan);
+    *plan = p->plan;
     return TL_OK;
 }
 
@@ -118,6 +145,7 @@ tl_status tl_trainer_stage(tl_trainer *trainer, size_t index) {
     trainer->features = false;
     tl__store_destroy(engine->store);
     engine->store = NULL;
+    TL__TRY(tl__arena_empty(engine->arena)); /* what trains now may need the room */
     tl__free(trainer->context, trainer->table);
     trainer->table = NULL;
     TL__TRY(tl__stage_mark(trainer->model, &trainer->stages[index], trainer->options.bn));
@@ -254,15 +282,19 @@ static void count_step(tl_trainer *trainer) {
 static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int count) {
     if (count < 1 || count > trainer->options.batch)
         return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "%d images where a step takes 1 to %d", count, trainer->options.batch);
-    for (int i = 0; i < count; i++)
-        if (labels[i] < 0 || labels[i] >= trainer->model->options.classes)
+    const bool segments = tl__model_segments(trainer->model);
+    const int64_t each = segments ? (int64_t)trainer->height * trainer->width : 1;
+    for (int64_t i = 0; i < count * each; i++)
+        if ((labels[i] < 0 || labels[i] >= trainer->model->options.classes) && !(segments && labels[i] == TL__IGNORED))
             return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "label %d where there are %d classes", (int)labels[i], trainer->model->options.classes);
     return TL_OK;
 }
 
 tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score) {
     struct tl__step_plan *p;
-    float loss[4];
+    float loss[4], second[4] = {0, 1};
+    if (!trainer->engine->store || !trainer->table)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one failed to");
     TL__TRY(check_labels(trainer, labels, count));
     TL__TRY(plan_for(trainer, count, &p));
     fill_table(trainer);
@@ -276,9 +308,11 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
     }
     TL__TRY(tl__plan_run(p->plan));
     TL__TRY(tl__plan_read(p->plan, p->loss, loss));
+    if (p->second_loss >= 0)
+        TL__TRY(tl__plan_read(p->plan, p->second_loss, second));
     trainer->last = p;
     count_step(trainer);
-    double mean = (double)loss[0] / loss[1];
+    double mean = (double)loss[0] / loss[1] + AUXILIARY * (double)second[0] / second[1];
     if (!isfinite(mean))
         return tl__fail(trainer->context, TL_ERROR_NUMERIC, "step %lld: the loss is %g", (long long)trainer->steps, mean);
     if (score)
@@ -299,7 +333,7 @@ tl_status tl_trainer_logits(tl_trainer *trainer, float *logits) {
 
 tl_status tl_trainer_gradient(tl_trainer *trainer, const char *name, float *out) {
     const tl__parameter *p = tl__model_find(trainer->model, name);
-    if (!p || !p->trains)
+    if (!p || !p->trains || !trainer->engine->store)
         return tl__fail(trainer->context, TL_ERROR_NOT_FOUND, "%s: no such parameter trains", name);
     float *ours = tl__alloc(trainer->context, tl__desc_bytes(&p->desc));
     if (!ours)
@@ -312,5 +346,6 @@ tl_status tl_trainer_gradient(tl_trainer *trainer, const char *name, float *out)
 }
 
 tl_status tl_trainer_sync(tl_trainer *trainer) {
-    return tl__store_sync(trainer->engine->store, false);
+    /* Between two stages, or where one could not begin, the model has it all. */
+    return trainer->engine->store ? tl__store_sync(trainer->engine->store, false) : TL_OK;
 }

@@ -6,6 +6,8 @@
 
 #include "train/engine.h"
 
+#define TL__IGNORED 255 /* the label of pixels that do not count */
+
 struct tl_trainer {
     tl_context *context;
     tl_model *model;
@@ -23,6 +25,7 @@ struct tl_trainer {
         int count; /* images; 0: none */
         tl__plan *plan;
         int input, target, counter, table, logits, loss;
+        int auxiliary, second_loss; /* of the auxiliary classifier, or -1 */
     } plans[2];           /* the full batch, and the last other count */
     struct tl__step_plan *last;
     float *table;         /* of Adam: [segments][8] */
@@ -37,8 +40,17 @@ tl_status tl__stage_check(tl_context *context, const tl_stage *stage);
 void tl__trainer_use_features(tl_trainer *trainer, bool features);
 /* As tl_trainer_step; `input` is images or features. */
 tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score);
-/* Makes the plan for so many images now; *report is the plan's. */
-tl_status tl__trainer_prepare(tl_trainer *trainer, int count, const char **report);
+/* Makes the plan for so many images now; it stays the trainer's. */
+tl_status tl__trainer_prepare(tl_trainer *trainer, int count, tl__plan **plan);
+/* Whether a step on so many images would fit the device, as far as is known without doing it. */
+tl_status tl__trainer_fits(tl_trainer *trainer, int count, bool *fits);
+
+/* ---- fit.c ---- */
+/* The largest batch up to `limit` whose step fits; 0: none. Tried are 1, 2, 3, 4, 6, 8, 12, ... 256 and the limit. */
+tl_status tl__trainer_largest(tl_trainer *trainer, int limit, int *batch);
+/* Puts the batch that would fit into the message of a failure because `count` did not. */
+void tl__trainer_say_what_fits(tl_trainer *trainer, int count);
+uint64_t tl__free_memory(void); /* bytes that the machine can still give; 0: unknown */
 /* How the graph is drawn for training, with this many images. */
 tl__draw_options tl__trainer_draw(const tl_trainer *trainer, int count);
 

@@ -1,11 +1,14 @@
-/* conv.c: how fast the convolutions of a network are on the CPU: GFLOP/s of each distinct layer, forward and backward,
+/* conv.c: how fast the convolutions of a network are, on the CPU or another backend's first device: GFLOP/s of each distinct layer, forward and backward,
  * beside the machine's peak measured next to it.
  *
  *     tests/bench/conv [--net resnet50|vgg16|resnext50] [--batch N] [--threads N] [--isa NAME] [--rounds N]
- *                      [--layer TEXT] [--training]
+ *                      [--layer TEXT] [--training] [--plugin FILE]
+ *                      [--shared]
  *
  * Each number is the best of the rounds; with one thread it counts the time that the thread was running. --training
- * packs the weights in every run, as where they train. */
+ * packs the weights in every run, as where they
+ * train. --shared is for a machine that others use too: it counts the process's time, shared evenly by the threads. */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,8 +76,8 @@ static const struct {
     const layer *layers;
 } nets[] = {{"resnet50", resnet50}, {"vgg16", vgg16}, {"resnext50", resnext50}};
 
-static int batch = 8, threads = 1, rounds = 5, training;
-static const char *isa, *wanted;
+static int batch = 8, threads = 1, rounds = 5, training, shared_machine;
+static const char *isa, *wanted, *plugin;
 
 /* ---- one operation ---- */
 
@@ -90,6 +93,13 @@ static void check(tl_status status, const char *what) {
     exit(1);
 }
 
+static void write_random(tl_backend_device *handle, tl_backend_queue *queue, const tl_view *view, int64_t elements) {
+    float *values = t_allocate((size_t)elements * sizeof(float));
+    t_fill(values, elements, -1, 1);
+    check(handle->ops->queue_write(queue, view, values), "write");
+    free(values);
+}
+
 /* Seconds of the best round. Shapes with rank 0 are absent operands; output `shared` is in the place of input
  * `with`. */
 static double measure(t_device *device, const tl_op_desc *op, int64_t (*shapes)[5], int inputs, int outputs,
@@ -101,6 +111,7 @@ static double measure(t_device *device, const tl_op_desc *op, int64_t (*shapes)[
     tl_backend_queue *queue;
     tl_constant *weights = NULL;
     int count = inputs + outputs;
+    check(handle->ops->queue_create(handle, &queue), "queue");
     for (int i = 0; i < count; i++) {
         if (!shapes[i][0])
             continue;
@@ -121,7 +132,7 @@ static double measure(t_device *device, const tl_op_desc *op, int64_t (*shapes)[
         }
         views[i].bytes = (uint64_t)elements * sizeof(float);
         check(handle->ops->buffer_create(handle, views[i].bytes, &views[i].buffer), "buffer");
-        t_fill(handle->ops->buffer_host(handle, views[i].buffer), elements, -1, 1);
+        write_random(handle, queue, &views[i], elements);
     }
     check(handle->ops->prepare(handle, op, operands, (uint32_t)inputs, (uint32_t)outputs, &kernel), "prepare");
     if (kernel->workspace) {
@@ -129,13 +140,12 @@ static double measure(t_device *device, const tl_op_desc *op, int64_t (*shapes)[
         check(handle->ops->buffer_create(handle, kernel->workspace, &views[count].buffer), "workspace");
     }
     check(kernel->ops->bind(kernel, views), "bind");
-    check(handle->ops->queue_create(handle, &queue), "queue");
     double best = 1e9;
     for (int r = 0; r <= rounds; r++) {
         double start = bench_now();
         check(kernel->ops->enqueue(kernel, queue), "enqueue");
         check(handle->ops->queue_finish(queue), "finish");
-        double time = bench_now() - start;
+        double time = (bench_now() - start) / (shared_machine ? threads : 1);
         if (r > 0 && time < best)
             best = time;
     }
@@ -236,12 +246,38 @@ static int number(const char *text) {
     return value;
 }
 
+static const tl_backend *load(const char *file) {
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    tl_backend_entry_fn entry = NULL;
+    if (library)
+        *(void **)&entry = dlsym(library, TL_BACKEND_ENTRY_SYMBOL);
+    const tl_backend *backend = entry ? entry(TL_BACKEND_ABI, t_host()) : NULL;
+    if (!backend) {
+        fprintf(stderr, "bench: %s is not a backend\n", file);
+        exit(1);
+    }
+    return backend;
+}
+
+static t_device *open_device(const tl_backend *backend) {
+    t_device *device = t_device_open(backend, 0, isa, threads);
+    if (!device) {
+        fprintf(stderr, "bench: %s\n", t_failure());
+        exit(1);
+    }
+    return device;
+}
+
 int main(int argc, char **argv) {
     const layer *layers = resnet50;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--training") == 0) {
             training = 1;
+            continue;
+        }
+        if (strcmp(argv[i], "--shared") == 0) {
+            shared_machine = 1;
             continue;
         }
         if (strcmp(argv[i], "--batch") == 0)
@@ -254,6 +290,8 @@ int main(int argc, char **argv) {
             isa = value;
         else if (strcmp(argv[i], "--layer") == 0)
             wanted = value;
+        else if (strcmp(argv[i], "--plugin") == 0)
+            plugin = value;
         else if (strcmp(argv[i], "--net") == 0 && value) {
             layers = NULL;
             for (size_t n = 0; n < sizeof(nets) / sizeof(nets[0]); n++)
@@ -267,14 +305,11 @@ int main(int argc, char **argv) {
         }
         i++;
     }
-    if (threads == 1)
+    if (shared_machine)
+        bench_use_process_time();
+    else if (threads == 1)
         bench_use_thread_time();
-    const tl_backend *backend = tl__backend_entry_cpu(TL_BACKEND_ABI, t_host());
-    t_device *device = t_device_open(backend, 0, isa, threads);
-    if (!device) {
-        fprintf(stderr, "bench: %s\n", t_failure());
-        return 1;
-    }
+    t_device *device = open_device(tl__backend_entry_cpu(TL_BACKEND_ABI, t_host()));
     tl_backend_device *handle = t_device_handle(device);
     tl_device_properties properties = {.size = sizeof(properties)};
     check(handle->ops->properties(handle, &properties), "properties");
@@ -282,6 +317,12 @@ int main(int argc, char **argv) {
                           : strncmp(properties.description, "AVX-512", 7) == 0 ? "avx512"
                           : strncmp(properties.description, "AVX2", 4) == 0    ? "avx2"
                                                                                : "baseline";
+    if (plugin) { /* the peak is still the CPU's */
+        t_device_close(device);
+        device = open_device(load(plugin));
+        handle = t_device_handle(device);
+        check(handle->ops->properties(handle, &properties), "properties");
+    }
     printf("%s, batch %d, GFLOP/s and share of the peak\n", properties.description, batch);
     measure_net(device, layers, variant);
     return t_device_close(device) != 0;

@@ -14,7 +14,7 @@ run 2 "no such configuration" train nowhere.ini
 says "tl: nowhere.ini: No such file or directory"
 run 2 "a folder as configuration" train data
 printf '[data]\ntrain = data\n\nbatch = none\n' >c.ini
-mistake "a bad value" 2 "c.ini:4: [data] batch = none: must be 1 to 4096"
+mistake "a bad value" 2 "c.ini:4: [data] batch = none: must be 1 to 4096, or auto"
 printf '[data]\n\ntrian = data\n' >c.ini
 mistake "a bad key" 2 "c.ini:3: unknown key 'trian' in [data]; did you mean 'train'?"
 printf '[experiment]\nseed = 1\nseed = 2\n' >c.ini
@@ -37,7 +37,7 @@ mistake "a pattern that matches nothing" 2 \
 
 small_ini >a.ini
 run 2 "-s: a bad value" train a.ini -s data.batch=0
-says "tl: -s data.batch=0: [data] batch = 0: must be 1 to 4096"
+says "tl: -s data.batch=0: [data] batch = 0: must be 1 to 4096, or auto"
 run 2 "-s: a bad key" train a.ini -s data.bacth=8
 says "tl: -s data.bacth=8: unknown key 'bacth' in [data]; did you mean 'batch'?"
 run 2 "-s: no value" train a.ini -s data.batch

@@ -251,12 +251,14 @@ static void defaults(void **state)
 static void values(void **state)
 {
     (void)state;
-    refuse("[data]\nbatch = 0\n", "2: [data] batch = 0: must be 1 to 4096");
-    refuse("[data]\nbatch = 8.5\n", "2: [data] batch = 8.5: must be 1 to 4096");
-    refuse("[data]\nbatch = 99999999999999999999\n", "2: [data] batch = 99999999999999999999: must be 1 to 4096");
+    refuse("[data]\nbatch = 0\n", "2: [data] batch = 0: must be 1 to 4096, or auto");
+    refuse("[data]\nbatch = 8.5\n", "2: [data] batch = 8.5: must be 1 to 4096, or auto");
+    refuse("[data]\nbatch = 99999999999999999999\n",
+           "2: [data] batch = 99999999999999999999: must be 1 to 4096, or auto");
     refuse("[data]\nval = 1.5\n", "2: [data] val = 1.5: a fraction lies between 0 and 1 (a folder of that name: ./1.5)");
     refuse("[data]\nshuffle = maybe\n", "2: [data] shuffle = maybe: must be yes or no");
     refuse("[data]\nalpha = pink\n", "2: [data] alpha = pink: must be drop, white or black");
+    refuse("[data]\ndecode = quick\n", "2: [data] decode = quick: must be exact or fast");
     refuse("[data]\nstd = 1, 1\n", "2: [data] std = 1, 1: must be three numbers, above 0, up to 1000");
     refuse("[data]\nstd = 1, 0, 1\n", "2: [data] std = 1, 0, 1: must be three numbers, above 0, up to 1000");
     refuse("[model]\narch = resnet51\n", "2: unknown network 'resnet51'; did you mean 'resnet50'?");
@@ -285,7 +287,6 @@ static void names(void **state)
     refuse("[augment]\nflip = yes\n", "1: [augment] is not supported by this version");
     refuse("[sweep]\nstage.head.lr = 1, 2\n", "1: [sweep] is not supported by this version");
     refuse("[device]\nprecision = bf16\n", "2: 'precision' in [device] is not supported by this version");
-    refuse("[device]\nfallback = warn\n", "2: 'fallback' in [device] is not supported by this version");
     refuse("[stage a]\nlr.layer4.* = 1\n", "2: 'lr.layer4.*' in [stage a] is not supported by this version");
     refuse("[stage a]\nschedule = cosine\n", "2: 'schedule' in [stage a] is not supported by this version");
     refuse("[data]\nbatch = 4\n", " [data] train is not set: the folder with one folder of images for each class");
@@ -346,7 +347,7 @@ static void overrides(void **state)
         {"=4", "-s =4: the form is section.key=value"},
         {"data.=4", "-s data.=4: the form is section.key=value"},
         {"data.batch=", "-s data.batch=: no value"},
-        {"data.batch=x", "-s data.batch=x: [data] batch = x: must be 1 to 4096"},
+        {"data.batch=x", "-s data.batch=x: [data] batch = x: must be 1 to 4096, or auto"},
         {"data.bach=4", "-s data.bach=4: unknown key 'bach' in [data]; did you mean 'batch'?"},
         {"dat.batch=4", "-s dat.batch=4: unknown section [dat]; did you mean [data]?"},
         {"data.train=a ;b", "-s data.train=a ;b: a value that an INI file's line cannot hold"},

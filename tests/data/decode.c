@@ -153,6 +153,52 @@ static void every_kind_of_jpeg(void **state) {
     }
 }
 
+/* Photos of one to twenty times the size, decoded at an eighth, a quarter, a half or all of it: as plain libjpeg decodes
+ * them so, and as precisely placed as at full size. What is not twice too large has the bytes of exact. */
+static void fast_decodes_large_photos_smaller(void **state) {
+    fixture *f = *state;
+    int seen[9] = {0};
+    for (int round = 0; round < 300; round++) {
+        jpeg_kind kind = {
+            .components = roll(&f->dice, 4) ? 3 : 1,
+            .progressive = roll(&f->dice, 4) == 0,
+            .restart = roll(&f->dice, 2) ? 0 : 1 + (int)roll(&f->dice, 12),
+            .quality = 50 + (int)roll(&f->dice, 50),
+        };
+        any_sampling(f, &kind);
+        drawing d = draw_jpeg(&f->dice, 20 + (int)roll(&f->dice, 400), 20 + (int)roll(&f->dice, 400), kind), scaled;
+        int shorter = d.width < d.height ? d.width : d.height, eighths = 8;
+        tl_preprocess p = sizes(roll(&f->dice, 16) ? 1 + (int)roll(&f->dice, (uint32_t)shorter) / 2 : 0,
+                                1 + (int)roll(&f->dice, 100), TL_ALPHA_DROP);
+        p.decode = TL_DECODE_FAST;
+        while (p.resize && eighths > 1 && shorter * (eighths / 2) >= 8 * p.resize)
+            eighths /= 2;
+        seen[eighths]++;
+        scaled = draw_scaled(&d, eighths);
+        scaled.file = d.file;
+        scaled.size = d.size;
+        d.file = NULL;
+        tl__reader *reader = NULL;
+        assert_int_equal(tl__reader_create(f->context, &p, &reader), TL_OK);
+        char what[80];
+        snprintf(what, sizeof what, "fast, %d eighths of %d x %d", eighths, d.width, d.height);
+        assert_same(reader, &scaled, what);
+        tl__reader_destroy(reader);
+        drawing_free(&scaled);
+        drawing_free(&d);
+    }
+    assert_true(seen[1] > 9 && seen[2] > 9 && seen[4] > 9 && seen[8] > 9);
+    png_kind kind = {PNG_COLOR_TYPE_RGB, 8, false, false};
+    drawing d = draw_png(&f->dice, 300, 200, kind);
+    tl_preprocess p = sizes(24, 20, TL_ALPHA_DROP);
+    p.decode = TL_DECODE_FAST;
+    tl__reader *reader = NULL;
+    assert_int_equal(tl__reader_create(f->context, &p, &reader), TL_OK);
+    assert_same(reader, &d, "a PNG");
+    tl__reader_destroy(reader);
+    drawing_free(&d);
+}
+
 /* One reader for many images: what is kept from one must not show in the next. */
 static void a_reader_serves_many_images(void **state) {
     fixture *f = *state;
@@ -480,8 +526,8 @@ static void odd_images_are_remarked(void **state) {
 
 static void bad_preprocessing_is_refused(void **state) {
     fixture *f = *state;
-    tl_preprocess good = sizes(256, 224, TL_ALPHA_DROP), bad[10];
-    for (size_t i = 0; i < 10; i++)
+    tl_preprocess good = sizes(256, 224, TL_ALPHA_DROP), bad[11];
+    for (size_t i = 0; i < 11; i++)
         bad[i] = good;
     bad[0].resize = -1;
     bad[1].resize = 16385;
@@ -493,8 +539,9 @@ static void bad_preprocessing_is_refused(void **state) {
     bad[7].std[0] = NAN;
     bad[8].mean[0] = INFINITY;
     bad[9].size = 0;
+    bad[10].decode = (tl_decode)2;
     uint8_t rgb[1];
-    for (size_t i = 0; i < 10; i++)
+    for (size_t i = 0; i < 11; i++)
         assert_int_equal(tl_image_load(f->context, "x.png", &bad[i], rgb), TL_ERROR_ARGUMENT);
     assert_int_equal(tl_image_load(f->context, NULL, &good, rgb), TL_ERROR_ARGUMENT);
     assert_int_equal(tl_image_load(f->context, "x.png", &good, NULL), TL_ERROR_ARGUMENT);
@@ -510,6 +557,7 @@ static void defaults_are_imagenets(void **state) {
     memset(&larger, 0xff, sizeof larger);
     tl_preprocess_init(&larger.p, sizeof larger); /* a program built with a later header */
     assert_int_equal(larger.p.size, sizeof larger);
+    assert_int_equal(larger.p.decode, TL_DECODE_EXACT);
     assert_true(larger.p.resize == 256 && larger.p.crop == 224 && larger.p.alpha == TL_ALPHA_DROP);
     assert_true(larger.p.mean[0] == 0.485f && larger.p.mean[1] == 0.456f && larger.p.mean[2] == 0.406f);
     assert_true(larger.p.std[0] == 0.229f && larger.p.std[1] == 0.224f && larger.p.std[2] == 0.225f);
@@ -551,6 +599,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_kind_of_png),
         CASE(every_kind_of_jpeg),
+        CASE(fast_decodes_large_photos_smaller),
         CASE(a_reader_serves_many_images),
         CASE(truncated_images_are_refused),
         CASE(corrupted_images_do_no_harm),

@@ -192,15 +192,21 @@ static uint8_t by_255(unsigned a, unsigned b) {
 }
 
 /* All of it, line by line, nothing skipped. */
-static void read_jpeg(drawing *d, int components) {
+static void read_jpeg(drawing *d, const drawing *file, int eighths) {
+    int components = file->components;
     struct jpeg_decompress_struct info;
     struct jpeg_error_mgr errors;
     info.err = jpeg_std_error(&errors);
     jpeg_create_decompress(&info);
-    jpeg_mem_src(&info, d->file, d->size);
+    jpeg_mem_src(&info, file->file, file->size);
     jpeg_read_header(&info, TRUE);
     info.out_color_space = components == 4 ? JCS_CMYK : JCS_RGB;
+    info.scale_num = (unsigned)eighths;
+    info.scale_denom = 8;
     jpeg_start_decompress(&info);
+    d->width = (int)info.output_width;
+    d->height = (int)info.output_height;
+    d->rgba = malloc((size_t)d->width * (size_t)d->height * 4);
     size_t n = components == 4 ? 4 : 3;
     JSAMPROW row = malloc((size_t)d->width * n);
     uint8_t *out = d->rgba;
@@ -219,22 +225,26 @@ static void read_jpeg(drawing *d, int components) {
 }
 
 drawing draw_jpeg(dice *dice_, int width, int height, jpeg_kind kind) {
-    drawing d = {.width = width, .height = height};
+    drawing d = {.width = width, .height = height, .components = kind.components};
     unsigned *values = samples(dice_, width, height, kind.components, 8);
     write_jpeg(&d, kind, values);
     free(values);
-    d.rgba = malloc((size_t)width * (size_t)height * 4);
-    read_jpeg(&d, kind.components);
+    read_jpeg(&d, &d, 8);
+    return d;
+}
+
+drawing draw_scaled(const drawing *jpeg, int eighths) {
+    drawing d = {.columns = jpeg->width * eighths / 8.0, .rows = jpeg->height * eighths / 8.0};
+    read_jpeg(&d, jpeg, eighths);
     return d;
 }
 
 /* ---- the slow way ---- */
 
-/* Resizes along one direction: `lines` lines of `in` pixels become `out`, pixels `step` and lines `line` bytes apart.
- */
-static uint8_t *resize_lines(const uint8_t *image, int lines, int in, int out, bool vertical) {
+/* Resizes along one direction: `lines` lines of `in` pixels, which hold `extent` of the image, become `out`. */
+static uint8_t *resize_lines(const uint8_t *image, int lines, int in, double extent, int out, bool vertical) {
     uint8_t *result = malloc((size_t)lines * (size_t)out * 3);
-    double scale = (double)in / out, support = scale < 1 ? 1 : scale;
+    double scale = extent / out, support = scale < 1 ? 1 : scale;
     double *w = malloc(((size_t)support * 2 + 4) * sizeof *w);
     for (int o = 0; o < out; o++) {
         double centre = (o + 0.5) * scale, sum = 0;
@@ -281,18 +291,21 @@ static void replace(uint8_t **image, uint8_t *by) {
 uint8_t *reference_preprocess(const drawing *d, const tl_preprocess *p) {
     uint8_t *image = to_rgb(d, p->alpha);
     int w = d->width, h = d->height, ow = w, oh = h, crop = p->crop;
+    double columns = d->columns > 0 ? d->columns : w, rows = d->rows > 0 ? d->rows : h;
     if (p->resize) {
-        ow = w <= h ? p->resize : (int)((double)p->resize * w / h);
-        oh = w <= h ? (int)((double)p->resize * h / w) : p->resize;
+        ow = columns <= rows ? p->resize : (int)(p->resize * columns / rows);
+        oh = columns <= rows ? (int)(p->resize * rows / columns) : p->resize;
     }
     bool columns_first = h > oh && h - oh > 2 * (w > ow ? w - ow : 0);
     for (int pass = 0; pass < 2; pass++)
-        if ((pass == 0) == columns_first && oh != h) {
-            replace(&image, resize_lines(image, w, h, oh, true));
+        if ((pass == 0) == columns_first && oh != rows) {
+            replace(&image, resize_lines(image, w, h, rows, oh, true));
             h = oh;
-        } else if ((pass == 0) != columns_first && ow != w) {
-            replace(&image, resize_lines(image, h, w, ow, false));
+            rows = h;
+        } else if ((pass == 0) != columns_first && ow != columns) {
+            replace(&image, resize_lines(image, h, w, columns, ow, false));
             w = ow;
+            columns = w;
         }
     uint8_t *out = calloc((size_t)crop * (size_t)crop, 3);
     int left = crop > w ? -((crop - w) / 2) : (int)nearbyint((w - crop) / 2.0);

@@ -18,7 +18,9 @@ typedef struct drawing {
     uint8_t *file; /* the PNG or JPEG */
     size_t size;
     int width, height;
-    uint8_t *rgba; /* what is in it, 4 bytes a pixel; JPEG: as plain libjpeg reads it, alpha 255 */
+    int components;       /* of a JPEG */
+    double columns, rows; /* what width and height hold of the image, where it was read smaller */
+    uint8_t *rgba;        /* what is in it, 4 bytes a pixel; JPEG: as plain libjpeg reads it, alpha 255 */
 } drawing;
 void drawing_free(drawing *d);
 
@@ -35,6 +37,9 @@ typedef struct jpeg_kind {
     int restart, quality;
 } jpeg_kind;
 drawing draw_jpeg(dice *d, int width, int height, jpeg_kind kind);
+
+/* A JPEG, as plain libjpeg reads it at eighths / 8 of its size. */
+drawing draw_scaled(const drawing *jpeg, int eighths);
 
 /* The whole image to RGB, the whole of it resized, then the crop: crop * crop * 3 bytes to be freed. */
 uint8_t *reference_preprocess(const drawing *d, const tl_preprocess *preprocess);

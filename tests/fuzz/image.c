@@ -67,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     p.resize = hash % 4 ? (int)(hash >> 8) % 100 : 0;
     p.crop = 1 + (int)(hash >> 16) % MAX_CROP;
     p.alpha = (tl_alpha)(hash >> 24) % 3;
+    p.decode = (tl_decode)(hash >> 7 & 1);
     tl_context *context;
     tl__reader *reader;
     if (tl_context_create(NULL, &context) != TL_OK || tl__reader_create(context, &p, &reader) != TL_OK)

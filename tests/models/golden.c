@@ -11,7 +11,7 @@
 #include "models/models.h"
 #include "tests/models/formula.h"
 
-static const char *const groups[GROUP_COUNT] = {"logits", "features", "losses", "grad", "after", "norm"};
+static const char *const groups[GROUP_COUNT] = {"logits", "features", "losses", "grad", "after", "norm", "out", "aux"};
 
 bool golden_fail(golden *g, const char *format, ...) {
     if (!g->problem[0]) {
@@ -109,7 +109,9 @@ double *golden_read(golden *g, const char *name, int64_t count) {
     double *values = calloc((size_t)count, sizeof *values);
     float single;
     for (int64_t i = 0; i < count; i++) {
-        if (entry->dtype == TL_DTYPE_F64) {
+        if (entry->dtype == TL_DTYPE_U8) {
+            values[i] = entry->data[i];
+        } else if (entry->dtype == TL_DTYPE_F64) {
             memcpy(&values[i], entry->data + 8 * i, sizeof values[i]);
         } else {
             tl__entry_read_f32(entry, i, 1, &single);
@@ -136,10 +138,19 @@ uint8_t *golden_images(golden *g, int first, int count) {
     return rgb;
 }
 
+/* Networks with other heads are told by their names. */
+bool golden_segments(const golden *g) {
+    return !tl__arch_find(g->arch) && (strncmp(g->arch, "fcn_", 4) == 0 || strncmp(g->arch, "deeplabv3_", 10) == 0);
+}
+
 tl_model *golden_model(golden *g) {
     tl_model_options options;
     tl_model_options_init(&options, sizeof options);
     options.arch = g->arch;
+    if (golden_segments(g)) {
+        options.head = g->arch[0] == 'f' ? TL_HEAD_FCN : TL_HEAD_DEEPLABV3;
+        options.arch = strchr(g->arch, '_') + 1;
+    }
     options.classes = g->classes;
     options.dropout = 0;
     tl_model *model;
@@ -175,6 +186,17 @@ void golden_compare(golden *g, int group, const char *name, const float *got, in
         golden_note(g, group, group == GROUP_LOSSES ? error : error / largest, name);
     }
     free(want);
+}
+
+void golden_compare_map(golden *g, int group, const char *name, const float *got) {
+    int64_t map = (int64_t)g->height * g->width, count = map * g->n * g->classes;
+    float *turned = malloc((size_t)count * sizeof *turned);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t n = i / (map * g->classes), c = i / map % g->classes, pixel = i % map;
+        turned[i] = got[(n * map + pixel) * g->classes + c];
+    }
+    golden_compare(g, group, name, turned, count);
+    free(turned);
 }
 
 /* The largest sampled element of any tensor of the group. */

@@ -21,48 +21,71 @@ static int find_node(const tl__graph *graph, const char *name) {
     return -1;
 }
 
-/* What goes into the last layer is not part of the API: a plan of our own keeps it. */
+/* Values inside of the network are not part of the API: a plan of our own keeps one. */
+static float *run_plan(golden *g, tl__graph *graph, int input, int value, tl_device *device, tl_device *fallback,
+                       const uint8_t *rgb) {
+    tl__plan_options options = {.device = device, .fallback = fallback};
+    tl__plan *plan = NULL;
+    graph->values[value].keep = true;
+    float *got = malloc((size_t)tl__desc_bytes(&graph->values[value].desc));
+    bool made = good(g, tl__arena_create(device, &options.arena)) &&
+                (!fallback || good(g, tl__arena_create(fallback, &options.fallback_arena)));
+    if (!made)
+        tl__graph_destroy(graph);
+    bool fine = made && good(g, tl__plan_create(graph, &options, &plan)) && good(g, tl__plan_write(plan, input, rgb)) &&
+                good(g, tl__plan_run(plan)) && good(g, tl__plan_read(plan, value, got));
+    tl__plan_destroy(plan);
+    tl__arena_destroy(options.fallback_arena);
+    tl__arena_destroy(options.arena);
+    if (fine)
+        return got;
+    free(got);
+    return NULL;
+}
+
 static void compare_features(golden *g, tl_model *model, tl_device *device, tl_device *fallback, const uint8_t *rgb) {
     tl__draw_options drawing = {.batch = g->n, .height = g->height, .width = g->width};
-    tl__plan_options options = {.device = device, .fallback = fallback};
     tl__graph *graph;
     tl__drawn drawn;
-    tl__plan *plan = NULL;
     if (!good(g, tl__model_draw(model, &drawing, &graph, &drawn)))
         return;
-    int node = find_node(graph, "avgpool");
+    const bool segments = golden_segments(g);
+    int node = segments ? 0 : find_node(graph, "avgpool");
     if (node < 0) {
         tl__graph_destroy(graph);
         golden_fail(g, "%s has no avgpool", g->arch);
         return;
     }
-    int features = graph->nodes[node].out[0];
-    graph->values[features].keep = true;
-    int64_t count = tl__desc_count(&graph->values[features].desc);
-    float *got = malloc((size_t)count * sizeof *got);
-    bool made = good(g, tl__arena_create(device, &options.arena)) &&
-                (!fallback || good(g, tl__arena_create(fallback, &options.fallback_arena)));
-    if (!made)
-        tl__graph_destroy(graph);
-    if (made && good(g, tl__plan_create(graph, &options, &plan)) && good(g, tl__plan_write(plan, drawn.input, rgb)) &&
-        good(g, tl__plan_run(plan)) && good(g, tl__plan_read(plan, features, got)))
+    int value = segments ? drawn.auxiliary : graph->nodes[node].out[0];
+    int64_t count = tl__desc_count(&graph->values[value].desc);
+    float *got = run_plan(g, graph, drawn.input, value, device, fallback, rgb);
+    if (got && segments)
+        golden_compare_map(g, GROUP_AUX, "aux", got);
+    else if (got)
         golden_compare(g, GROUP_FEATURES, "features", got, count);
     free(got);
-    tl__plan_destroy(plan);
-    tl__arena_destroy(options.fallback_arena);
-    tl__arena_destroy(options.arena);
+}
+
+/* Elements of an output. */
+static int64_t output_count(const golden *g) {
+    return (int64_t)g->n * g->classes * (golden_segments(g) ? (int64_t)g->height * g->width : 1);
 }
 
 bool golden_forward(golden *g, tl_device *device, tl_device *fallback) {
     tl_model *model = golden_model(g);
     uint8_t *rgb = model ? golden_images(g, 0, g->n) : NULL;
     tl_predictor *predictor = NULL;
-    float *logits = malloc((size_t)g->n * (size_t)g->classes * sizeof *logits);
+    const bool segments = golden_segments(g);
+    float *logits = malloc((size_t)output_count(g) * sizeof *logits);
     if (rgb && good(g, tl_predictor_create(model, device, g->n, g->height, g->width, &predictor)) &&
-        good(g, tl_predictor_run(predictor, rgb, g->n, logits)))
-        golden_compare(g, GROUP_LOGITS, "logits", logits, (int64_t)g->n * g->classes);
+        good(g, tl_predictor_run(predictor, rgb, g->n, logits))) {
+        if (segments)
+            golden_compare_map(g, GROUP_OUT, "out", logits);
+        else
+            golden_compare(g, GROUP_LOGITS, "logits", logits, output_count(g));
+    }
     tl_predictor_destroy(predictor);
-    if (rgb && tl__archive_find(g->archive, "features"))
+    if (rgb && (tl__archive_find(g->archive, "features") || tl__archive_find(g->archive, "aux")))
         compare_features(g, model, device, fallback, rgb);
     free(logits);
     free(rgb);
@@ -122,24 +145,29 @@ static void check_frozen(golden *g, tl_model *model) {
 }
 
 static bool run_steps(golden *g, tl_model *model, tl_trainer *trainer) {
-    int64_t images = (int64_t)g->steps * g->n;
-    double *target = golden_read(g, "target", images);
+    const bool segments = golden_segments(g);
+    int64_t each = output_count(g) / g->classes; /* labels of a step */
+    double *target = golden_read(g, "target", g->steps * each);
     float *losses = calloc((size_t)g->steps, sizeof *losses);
-    float *logits = calloc((size_t)g->n * (size_t)g->classes, sizeof *logits);
-    int32_t *labels = calloc((size_t)g->n, sizeof *labels);
+    float *logits = calloc((size_t)output_count(g), sizeof *logits);
+    int32_t *labels = calloc((size_t)each, sizeof *labels);
     bool fine = target != NULL;
     for (int step = 0; step < g->steps && fine; step++) {
         tl_score score;
-        for (int i = 0; i < g->n; i++)
-            labels[i] = (int32_t)target[step * g->n + i];
+        for (int64_t i = 0; i < each; i++)
+            labels[i] = (int32_t)target[step * each + i];
         uint8_t *rgb = golden_images(g, step * g->n, g->n);
         fine = rgb && good(g, tl_trainer_step(trainer, rgb, labels, g->n, &score));
         free(rgb);
         if (fine)
             losses[step] = (float)score.loss;
         if (fine && step == 0) {
-            if (good(g, tl_trainer_logits(trainer, logits)))
-                golden_compare(g, GROUP_LOGITS, "logits", logits, (int64_t)g->n * g->classes);
+            if (good(g, tl_trainer_logits(trainer, logits))) {
+                if (segments)
+                    golden_compare_map(g, GROUP_LOGITS, "logits", logits);
+                else
+                    golden_compare(g, GROUP_LOGITS, "logits", logits, output_count(g));
+            }
             compare_all(g, GROUP_GRAD, "grad.", model, trainer);
         }
     }

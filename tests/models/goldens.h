@@ -6,7 +6,7 @@
 
 #include "formats/formats.h"
 
-enum { GROUP_LOGITS, GROUP_FEATURES, GROUP_LOSSES, GROUP_GRAD, GROUP_AFTER, GROUP_NORM, GROUP_COUNT };
+enum { GROUP_LOGITS, GROUP_FEATURES, GROUP_LOSSES, GROUP_GRAD, GROUP_AFTER, GROUP_NORM, GROUP_OUT, GROUP_AUX, GROUP_COUNT };
 
 typedef struct golden {
     tl_context *context;
@@ -31,6 +31,7 @@ bool golden_fail(golden *g, const char *format, ...) TL__PRINTF(2, 3); /* keeps 
 
 /* The model filled by the formula, seeing (byte - 128) / 64. */
 tl_model *golden_model(golden *g);
+bool golden_segments(const golden *g);
 /* Images first .. first + count - 1 as rows of pixels, freed by the caller. */
 uint8_t *golden_images(golden *g, int first, int count);
 double *golden_read(golden *g, const char *name, int64_t count); /* NULL, with the problem, unless it has `count` */
@@ -39,6 +40,8 @@ double *golden_read(golden *g, const char *name, int64_t count); /* NULL, with t
 void golden_compare(golden *g, int group, const char *name, const float *got, int64_t count);
 /* GROUP.NAME of the file against the whole tensor. */
 void golden_compare_sample(golden *g, int group, const char *name, const float *tensor, int64_t count);
+/* A map [n, height, width, classes] against the file's [n, classes, height, width]. */
+void golden_compare_map(golden *g, int group, const char *name, const float *got);
 void golden_note(golden *g, int group, double error, const char *where); /* keeps the worst */
 
 bool golden_forward(golden *g, tl_device *device, tl_device *fallback);

@@ -16,7 +16,7 @@ static const struct {
 };
 
 /* An operand's shape in the example of an operation, by letter: X [2,6,6,4], Y [2,3,3,6], R the maps of a pooling by
- * 2 [2,3,3,4], W [6,3,3,4], c [4], o [6], t [4,256], l [2,6,6], 4 [4], p [10], s [3], a [2,8]. And the types that are
+ * 2 [2,3,3,4], W [6,3,3,4], H [2,6,6,2], c [4], o [6], t [4,256], l [2,6,6], 4 [4], p [10], s [3], a [2,8]. And the types that are
  * not f32 after it: b u8, i i32, q i64. One string an operation, so that a new one without an example is seen. */
 static const char *const examples[TL_OP_COUNT] = {
     [TL_OP_NORMALIZE] = "Xb t X",
@@ -36,6 +36,10 @@ static const char *const examples[TL_OP_COUNT] = {
     [TL_OP_CROSS_ENTROPY] = "X li c 4",
     [TL_OP_CROSS_ENTROPY_GRAD] = "X li c 4 X",
     [TL_OP_ADAM] = "p p p p sq a",
+    [TL_OP_CONCAT] = "X X X X X X X",
+    [TL_OP_SLICE] = "X H",
+    [TL_OP_UPSAMPLE2D] = "R X",
+    [TL_OP_UPSAMPLE2D_GRAD] = "X R",
 };
 
 static void give(t_op *op, int i, const char *letters) {
@@ -47,7 +51,7 @@ static void give(t_op *op, int i, const char *letters) {
         char letter;
         int rank;
         int64_t shape[4];
-    } shapes[] = {{'X', 4, {2, 6, 6, 4}}, {'Y', 4, {2, 3, 3, 6}}, {'R', 4, {2, 3, 3, 4}}, {'W', 4, {6, 3, 3, 4}},
+    } shapes[] = {{'X', 4, {2, 6, 6, 4}}, {'Y', 4, {2, 3, 3, 6}}, {'R', 4, {2, 3, 3, 4}}, {'W', 4, {6, 3, 3, 4}}, {'H', 4, {2, 6, 6, 2}},
                   {'c', 1, {4}},          {'o', 1, {6}},          {'t', 2, {4, 256}},     {'l', 3, {2, 6, 6}},
                   {'4', 1, {4}},          {'p', 1, {10}},         {'s', 1, {3}},          {'a', 2, {2, 8}}};
     for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++)
@@ -66,6 +70,7 @@ static void attributes(tl_op_desc *d) {
     d->groups = 1;
     d->eps = 1e-5f;
     d->p = 0.5f;
+    d->count = 2;
 }
 
 /* Bit i: operand i may be absent; and which are inputs. */
@@ -98,6 +103,13 @@ static void make(t_op *op, int which, unsigned absent, unsigned constant) {
         }
         letters += strcspn(letters, " ");
         letters += *letters == ' ';
+    }
+    if (which == TL_OP_CONCAT && !(absent & 1u << op->inputs)) { /* as many channels as are there */
+        int64_t channels = 0;
+        for (int i = 0; i < op->inputs; i++)
+            channels += op->operand[i].desc.dtype ? op->operand[i].desc.shape[3] : 0;
+        free(op->operand[op->inputs].result);
+        t_give(op, op->inputs, TL_DTYPE_F32, T_SHAPE(2, 6, 6, channels));
     }
 }
 

@@ -1,6 +1,7 @@
 /* device.c: backends, devices and their host for the tests of operations; and main. */
 #include "tests/ops/device.h"
 
+#include <ctype.h>
 #include <dlfcn.h>
 #include <math.h>
 #include <stdarg.h>
@@ -17,12 +18,14 @@ struct t_device {
     uint64_t alignment;
     long live; /* allocations not given back */
     const char *isa;
+    const char *backend; /* whose options come from the environment; NULL: of none */
     char threads[16];
 };
 
+tl_backend_entry_fn t_builtin;
 static t_variants variants[8];
 static int variant_count;
-static const char *filter;
+static const char *filter, *equal;
 static char failure[512];
 static tl_status failure_status;
 static long countdown = -1;
@@ -70,6 +73,13 @@ static const char *host_option(void *user, const char *name) {
         return device->threads;
     if (strcmp(name, "winograd") == 0)
         return getenv("TL_CPU_WINOGRAD");
+    if (device && device->backend) {
+        char variable[64];
+        snprintf(variable, sizeof(variable), "TL_%s_%s", device->backend, name);
+        for (char *c = variable; *c; c++)
+            *c = (char)toupper((unsigned char)*c);
+        return getenv(variable);
+    }
     return NULL;
 }
 
@@ -114,6 +124,7 @@ t_device *t_device_open(const tl_backend *backend, uint32_t index, const char *i
     t_device *device = t_allocate(sizeof(*device));
     device->host = make_host(device);
     device->isa = isa;
+    device->backend = strcmp(backend->name, "cpu") != 0 ? backend->name : NULL;
     if (threads)
         snprintf(device->threads, sizeof(device->threads), "%d", threads);
     if (backend->open(&device->host, index, &device->handle) != TL_OK) {
@@ -195,17 +206,20 @@ static bool open_variants(const char *name, const char *plugin) {
     const char *colon = strchr(name, ':');
     uint32_t index = colon ? (uint32_t)strtoul(colon + 1, NULL, 10) : 0;
     tl_host host = make_host(NULL);
-    if (!plugin) {
+    if (!plugin && !t_builtin) {
         if (strcmp(name, "cpu") == 0)
             open_cpu(tl__backend_entry_cpu(TL_BACKEND_ABI, &host));
         return variant_count > 0;
     }
-    const tl_backend *backend = t_backend_load(plugin);
+    const tl_backend *backend = plugin ? t_backend_load(plugin) : t_builtin(TL_BACKEND_ABI, &host);
     if (!backend)
         return false;
-    variants[0].teams[0] = t_device_open(backend, index, NULL, 0);
-    variants[0].team_count = variant_count = variants[0].teams[0] != NULL;
-    return variant_count > 0;
+    t_variants *v = &variants[variant_count++];
+    const bool both = equal && strcmp(equal, "cpu") == 0;
+    if (both)
+        v->teams[v->team_count++] = t_device_open(tl__backend_entry_cpu(TL_BACKEND_ABI, &host), 0, NULL, 1);
+    v->teams[v->team_count++] = t_device_open(backend, index, NULL, 0);
+    return v->teams[0] && v->teams[v->team_count - 1] && !equal == !both;
 }
 
 /* ---- main and TAP ---- */
@@ -235,9 +249,10 @@ int t_main(int argc, char **argv, void (*cases)(void)) {
         const char **option = strcmp(argv[i], "--device") == 0   ? &device
                               : strcmp(argv[i], "--plugin") == 0 ? &plugin
                               : strcmp(argv[i], "--filter") == 0 ? &filter
+                              : strcmp(argv[i], "--equal") == 0  ? &equal
                                                                  : NULL;
         if (!option || i + 1 == argc) {
-            fprintf(stderr, "usage: %s [--device NAME] [--plugin FILE] [--filter TEXT]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--device NAME] [--plugin FILE] [--equal cpu] [--filter TEXT]\n", argv[0]);
             return 2;
         }
         *option = argv[++i];

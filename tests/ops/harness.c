@@ -256,7 +256,7 @@ static bool run_prepared(run *r, t_op *op, bool compare, char *why) {
         return false;
     int operand = 0;
     if (compare && !same_results(r, op, &operand)) {
-        snprintf(why, T_WHY, "operand %d differs from what one thread gives", operand);
+        snprintf(why, T_WHY, "operand %d differs from what the first device (one thread, or the CPU) gives", operand);
         return false;
     }
     collect(r, op);

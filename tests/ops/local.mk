@@ -11,6 +11,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/avgpool2d \
 	%reldir%/batchnorm \
 	%reldir%/batchnorm_grad \
+	%reldir%/concat \
 	%reldir%/conv2d \
 	%reldir%/conv2d_batch \
 	%reldir%/conv2d_grad_input \
@@ -20,7 +21,8 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/dropout \
 	%reldir%/maxpool2d \
 	%reldir%/normalize \
-	%reldir%/relu
+	%reldir%/relu \
+	%reldir%/upsample2d
 check_PROGRAMS += $(TL_OPS_TESTS)
 TESTS += $(TL_OPS_TESTS)
 
@@ -54,7 +56,14 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_accept_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_cpu_device_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_cpu_device_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_concat_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_concat_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_upsample2d_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_upsample2d_LDADD = $(TL_OPS_LDADD)
 
 TL_OPS_WINOGRAD = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
 TESTS += $(TL_OPS_WINOGRAD)
 EXTRA_DIST += $(TL_OPS_WINOGRAD)
+
+TESTS += %reldir%/opencl.sh
+EXTRA_DIST += %reldir%/opencl.sh %reldir%/tap.awk

@@ -16,7 +16,7 @@ static const struct {
     FIELD(tl_tensor_desc, dtype, 0),
     FIELD(tl_tensor_desc, rank, 4),
     FIELD(tl_tensor_desc, shape, 8),
-    SIZE(tl_op_desc, 88),
+    SIZE(tl_op_desc, 96),
     FIELD(tl_op_desc, size, 0),
     FIELD(tl_op_desc, op, 4),
     FIELD(tl_op_desc, kernel, 8),
@@ -34,6 +34,8 @@ static const struct {
     FIELD(tl_op_desc, smoothing, 72),
     FIELD(tl_op_desc, scale, 76),
     FIELD(tl_op_desc, extent, 80),
+    FIELD(tl_op_desc, first, 88),
+    FIELD(tl_op_desc, count, 92),
     SIZE(tl_constant, 24),
     FIELD(tl_constant, size, 0),
     FIELD(tl_constant, id, 8),
@@ -134,6 +136,7 @@ static void numbers(void **state) {
     assert_int_equal(TL_DEVICE_CPU, 0);
     assert_int_equal(TL_DEVICE_GPU, 1);
     assert_int_equal(TL_DEVICE_OTHER, 2);
+    assert_int_equal(TL_DEVICE_REMARK, 3);
     assert_int_equal(TL_STATISTICS_STORED, 0);
     assert_int_equal(TL_STATISTICS_BATCH, 1);
 }
@@ -147,7 +150,8 @@ static void operations(void **state) {
         TL_OP_RELU, TL_OP_RELU_GRAD, TL_OP_ADD,
         TL_OP_MAXPOOL2D, TL_OP_MAXPOOL2D_GRAD, TL_OP_AVGPOOL2D,
         TL_OP_AVGPOOL2D_GRAD, TL_OP_DROPOUT, TL_OP_CROSS_ENTROPY,
-        TL_OP_CROSS_ENTROPY_GRAD, TL_OP_ADAM,
+        TL_OP_CROSS_ENTROPY_GRAD, TL_OP_ADAM, TL_OP_CONCAT,
+        TL_OP_SLICE, TL_OP_UPSAMPLE2D, TL_OP_UPSAMPLE2D_GRAD,
     };
     for (int i = 0; i < (int)(sizeof ops / sizeof ops[0]); i++)
         assert_int_equal(ops[i], i);

@@ -15,6 +15,10 @@
  *   refuse_fused=1   no relu, residual, bias inside another operation
  *   fail=CALL:N      the Nth CALL fails: buffer, queue, prepare, bind, enqueue, write, read, zero, finish, memory (an
  *                    allocation from the host), or any of them; CALL:N:silent says nothing of why
+ *   wrong=OP:HOW     its results are wrong: a `value` is off by 0.01 or, `slightly`, by 1e-5 of itself, `nothing` is
+ *                    written, a byte `beyond` the output is, or it is `unsteady`, other at every second run
+ *   memory=N         no more than so many bytes in buffers (0: without end)
+ *   remark=TEXT      says this besides its devices
  *   kernel=nothing|noops|nobind|noenqueue|norelease|status         what prepare gives
  *   report=1         logs at close how much was done, "N kernels run"
  * Of its table, read when libtl asks for it:
@@ -27,42 +31,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_WAITING 1024
-
-typedef struct fake_device {
-    tl_backend_device base;
-    tl_device_ops ops;
-    tl_kernel_ops kernel_ops;
-    const tl_host *host;
-    char description[160];
-    uint64_t alignment, max_buffer;
-    bool host_visible, fail_silent;
-    char fail_call[16];
-    long fail_at, seen, runs;
-    int buffers, queues, kernels;
-} fake_device;
-
-struct tl_backend_buffer {
-    unsigned char *data;
-    uint64_t bytes;
-};
-
-typedef struct fake_kernel {
-    tl_backend_kernel base;
-    fake_device *device;
-    fake_arithmetic run;
-    fake_call call;
-    tl_op_desc op;
-    bool constant[FAKE_MAX_OPERANDS], bound;
-    int waiting;
-} fake_kernel;
-
-struct tl_backend_queue {
-    fake_device *device;
-    fake_kernel *waiting[MAX_WAITING];
-    int count;
-};
-
 static struct {
     tl_backend table, other;
     char name[64];
@@ -71,324 +39,59 @@ static struct {
 
 /* ---- options and faults ---- */
 
-static const char *option(const tl_host *host, const char *name, const char *otherwise) {
+const char *fake_option(const tl_host *host, const char *name, const char *otherwise) {
     const char *value = host->option(host->user, name);
     return value ? value : otherwise;
 }
 
-static bool option_is(const tl_host *host, const char *name, const char *value) {
-    return strcmp(option(host, name, ""), value) == 0;
+bool fake_option_is(const tl_host *host, const char *name, const char *value) {
+    return strcmp(fake_option(host, name, ""), value) == 0;
 }
 
-/* Is `word` one of "a,b,c"? */
-static bool listed(const char *list, const char *word) {
-    size_t length = strlen(word);
-    for (const char *c = list; c && *c; c = strchr(c, ','), c = c ? c + 1 : NULL)
-        if (strncmp(c, word, length) == 0 && (c[length] == ',' || c[length] == '\0'))
-            return true;
-    return false;
-}
-
-static tl_status fail(const tl_host *host, tl_status status, const char *text) {
+tl_status fake_fail(const tl_host *host, tl_status status, const char *text) {
     return host->fail(host->user, status, text);
 }
 
 /* Counts a call; true where it is the one that shall fail, *status and the message then being set. */
-static bool faulty(fake_device *device, const char *call, tl_status *status) {
+bool fake_faulty(fake_device *device, const char *call, tl_status *status) {
     bool meant = strcmp(device->fail_call, "any") == 0 || strcmp(device->fail_call, call) == 0;
     if (!meant || ++device->seen != device->fail_at)
         return false;
     char text[64];
     snprintf(text, sizeof text, "%s %ld fails on demand", call, device->seen);
     *status = strcmp(call, "memory") == 0 ? TL_ERROR_MEMORY : TL_ERROR_DEVICE;
+    device->host->log(device->host->user, TL_LOG_DEBUG, text);
     if (!device->fail_silent)
-        fail(device->host, *status, text);
+        fake_fail(device->host, *status, text);
     return true;
 }
 
-static tl_status wrong(const fake_device *device, const char *text) {
+tl_status fake_wrong(const fake_device *device, const char *text) {
     device->host->log(device->host->user, TL_LOG_ERROR, text);
-    return fail(device->host, TL_ERROR_INTERNAL, text);
+    return fake_fail(device->host, TL_ERROR_INTERNAL, text);
 }
 
-static void *take(fake_device *device, size_t bytes, size_t alignment) {
+void *fake_take(fake_device *device, size_t bytes, size_t alignment) {
     tl_status status;
-    if (device && faulty(device, "memory", &status))
+    if (device && fake_faulty(device, "memory", &status))
         return NULL;
     return device->host->allocate(device->host->user, bytes, alignment);
-}
-
-/* ---- buffers ---- */
-
-static tl_status buffer_create(tl_backend_device *base, uint64_t bytes, tl_backend_buffer **out) {
-    fake_device *device = (fake_device *)base;
-    tl_status status;
-    if (faulty(device, "buffer", &status))
-        return status;
-    if (bytes > device->max_buffer)
-        return wrong(device, "a buffer beyond max_buffer was asked for");
-    tl_backend_buffer *buffer = take(device, sizeof *buffer, 16);
-    unsigned char *data = buffer ? take(device, bytes, 4096) : NULL;
-    if (!data) {
-        device->host->release(device->host->user, buffer);
-        return TL_ERROR_MEMORY;
-    }
-    memset(data, 0xff, bytes);
-    *buffer = (tl_backend_buffer){data, bytes};
-    device->buffers++;
-    *out = buffer;
-    return TL_OK;
-}
-
-static void buffer_destroy(tl_backend_device *base, tl_backend_buffer *buffer) {
-    fake_device *device = (fake_device *)base;
-    device->buffers--;
-    device->host->release(device->host->user, buffer->data);
-    device->host->release(device->host->user, buffer);
-}
-
-static void *buffer_host(tl_backend_device *base, tl_backend_buffer *buffer) {
-    (void)base;
-    return buffer->data;
-}
-
-static const char *view_fault(const fake_device *device, const tl_view *view) {
-    if (!view->buffer)
-        return "a view has no buffer";
-    if (view->offset % device->alignment)
-        return "a view is off the alignment";
-    if (view->offset > view->buffer->bytes || view->bytes > view->buffer->bytes - view->offset)
-        return "a view reaches beyond its buffer";
-    return NULL;
-}
-
-/* ---- queues ---- */
-
-static void run_waiting(tl_backend_queue *queue) {
-    for (int i = 0; i < queue->count; i++) {
-        queue->waiting[i]->run(&queue->waiting[i]->call);
-        queue->waiting[i]->waiting--;
-        queue->device->runs++;
-    }
-    queue->count = 0;
-}
-
-static tl_status queue_create(tl_backend_device *base, tl_backend_queue **out) {
-    fake_device *device = (fake_device *)base;
-    tl_status status;
-    if (faulty(device, "queue", &status))
-        return status;
-    tl_backend_queue *queue = take(device, sizeof *queue, 16);
-    if (!queue)
-        return TL_ERROR_MEMORY;
-    queue->device = device;
-    queue->count = 0;
-    device->queues++;
-    *out = queue;
-    return TL_OK;
-}
-
-static void queue_destroy(tl_backend_device *base, tl_backend_queue *queue) {
-    fake_device *device = (fake_device *)base;
-    if (queue->count)
-        wrong(device, "a queue is destroyed while work waits");
-    device->queues--;
-    device->host->release(device->host->user, queue);
-}
-
-static tl_status begin(tl_backend_queue *queue, const char *call, const tl_view *view) {
-    tl_status status;
-    if (faulty(queue->device, call, &status))
-        return status;
-    const char *fault = view ? view_fault(queue->device, view) : NULL;
-    if (fault)
-        return wrong(queue->device, fault);
-    run_waiting(queue);
-    return TL_OK;
-}
-
-static tl_status queue_write(tl_backend_queue *queue, const tl_view *to, const void *data) {
-    tl_status status = begin(queue, "write", to);
-    if (status == TL_OK)
-        memcpy(to->buffer->data + to->offset, data, to->bytes);
-    return status;
-}
-
-static tl_status queue_read(tl_backend_queue *queue, const tl_view *from, void *data) {
-    tl_status status = begin(queue, "read", from);
-    if (status == TL_OK)
-        memcpy(data, from->buffer->data + from->offset, from->bytes);
-    return status;
-}
-
-static tl_status queue_zero(tl_backend_queue *queue, const tl_view *what) {
-    tl_status status = begin(queue, "zero", what);
-    if (status == TL_OK)
-        memset(what->buffer->data + what->offset, 0, what->bytes);
-    return status;
-}
-
-static tl_status queue_flush(tl_backend_queue *queue) {
-    run_waiting(queue);
-    return TL_OK;
-}
-
-/* A finish that fails has lost what waited. */
-static tl_status queue_finish(tl_backend_queue *queue) {
-    tl_status status = begin(queue, "finish", NULL);
-    for (int i = 0; i < queue->count; i++)
-        queue->waiting[i]->waiting--;
-    queue->count = 0;
-    return status;
-}
-
-/* ---- kernels ---- */
-
-static uint64_t desc_bytes(const tl_tensor_desc *desc) {
-    static const uint8_t sizes[] = {0, 4, 2, 2, 8, 1, 1, 4, 8};
-    uint64_t bytes = desc->dtype >= 0 && desc->dtype < (int)sizeof sizes ? sizes[desc->dtype] : 0;
-    for (int i = 0; i < desc->rank; i++)
-        bytes *= (uint64_t)desc->shape[i];
-    return bytes;
-}
-
-static tl_status kernel_bind(tl_backend_kernel *base, const tl_view *views) {
-    fake_kernel *kernel = (fake_kernel *)base;
-    fake_device *device = kernel->device;
-    tl_status status;
-    if (faulty(device, "bind", &status))
-        return status;
-    if (kernel->waiting)
-        return wrong(device, "a kernel is bound while it waits");
-    for (uint32_t i = 0; i < kernel->call.inputs + kernel->call.outputs; i++) {
-        if (kernel->constant[i] || kernel->call.desc[i].dtype == TL_DTYPE_NONE)
-            continue;
-        const char *fault = view_fault(device, &views[i]);
-        if (!fault && views[i].bytes < desc_bytes(&kernel->call.desc[i]))
-            fault = "a view is smaller than its operand";
-        if (fault)
-            return wrong(device, fault);
-        kernel->call.data[i] = views[i].buffer->data + views[i].offset;
-    }
-    kernel->bound = true;
-    return TL_OK;
-}
-
-static tl_status kernel_enqueue(tl_backend_kernel *base, tl_backend_queue *queue) {
-    fake_kernel *kernel = (fake_kernel *)base;
-    tl_status status;
-    if (faulty(kernel->device, "enqueue", &status))
-        return status;
-    if (!kernel->bound)
-        return wrong(kernel->device, "a kernel is enqueued before it was bound");
-    if (queue->count == MAX_WAITING)
-        run_waiting(queue);
-    kernel->waiting++;
-    queue->waiting[queue->count++] = kernel;
-    return TL_OK;
-}
-
-static void kernel_release(tl_backend_kernel *base) {
-    fake_kernel *kernel = (fake_kernel *)base;
-    fake_device *device = kernel->device;
-    if (kernel->waiting)
-        wrong(device, "a kernel is released while it waits");
-    for (int i = 0; i < FAKE_MAX_OPERANDS; i++)
-        if (kernel->constant[i])
-            device->host->release(device->host->user, kernel->call.data[i]);
-    device->kernels--;
-    device->host->release(device->host->user, kernel);
-}
-
-static tl_status keep_constant(fake_kernel *kernel, uint32_t i, const tl_constant *constant) {
-    const void *data = NULL;
-    tl_status status = constant->read(constant, &data);
-    if (status != TL_OK)
-        return status;
-    uint64_t bytes = desc_bytes(&kernel->call.desc[i]);
-    kernel->call.data[i] = take(kernel->device, bytes, 64);
-    if (!kernel->call.data[i])
-        return TL_ERROR_MEMORY;
-    memcpy(kernel->call.data[i], data, bytes);
-    kernel->constant[i] = true;
-    return TL_OK;
-}
-
-static bool is_fused(const tl_op_desc *op, const tl_operand *operands) {
-    if (op->op == TL_OP_CONV2D)
-        return op->relu || operands[2].desc.dtype || operands[3].desc.dtype;
-    if (op->op == TL_OP_BATCHNORM)
-        return op->relu || operands[5].desc.dtype;
-    return op->op == TL_OP_ADD && op->relu;
-}
-
-static tl_status unsupported(const fake_device *device, const char *stem, const char *reason) {
-    char text[160];
-    snprintf(text, sizeof text, "%s: %s", stem, reason);
-    return fail(device->host, TL_UNSUPPORTED, text);
-}
-
-static tl_status odd_kernel(fake_device *device, fake_kernel *kernel, tl_backend_kernel **out) {
-    const char *what = option(device->host, "kernel", "");
-    kernel->base.ops = strcmp(what, "noops") == 0 ? NULL : &device->kernel_ops;
-    if (strcmp(what, "nobind") == 0)
-        device->kernel_ops.bind = NULL;
-    if (strcmp(what, "noenqueue") == 0)
-        device->kernel_ops.size = offsetof(tl_kernel_ops, enqueue);
-    if (strcmp(what, "norelease") == 0)
-        device->kernel_ops.release = NULL;
-    if (strcmp(what, "nothing") == 0 || strcmp(what, "status") == 0)
-        kernel_release(&kernel->base);
-    else
-        *out = &kernel->base;
-    return strcmp(what, "status") == 0 ? (tl_status)7 : TL_OK;
-}
-
-static tl_status prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands, uint32_t inputs,
-                         uint32_t outputs, tl_backend_kernel **out) {
-    fake_device *device = (fake_device *)base;
-    const char *stem = fake_stem(op->op), *only = option(device->host, "only", NULL), *reason;
-    tl_status status;
-    if (faulty(device, "prepare", &status))
-        return status;
-    fake_arithmetic run = fake_find(op, operands, inputs, outputs, &reason);
-    if (!run)
-        return unsupported(device, stem, reason);
-    if ((only && !listed(only, stem)) || listed(option(device->host, "refuse", ""), stem))
-        return unsupported(device, stem, "refused on demand");
-    if (option_is(device->host, "refuse_fused", "1") && is_fused(op, operands))
-        return unsupported(device, stem, "fused forms are refused on demand");
-    fake_kernel *kernel = take(device, sizeof *kernel, 16);
-    if (!kernel)
-        return TL_ERROR_MEMORY;
-    *kernel = (fake_kernel){
-        .base = {.ops = &device->kernel_ops, .implementation = "slow"}, .device = device, .run = run, .op = *op};
-    kernel->call = (fake_call){.op = &kernel->op, .inputs = inputs, .outputs = outputs};
-    device->kernels++;
-    for (uint32_t i = 0; i < inputs + outputs; i++) {
-        kernel->call.desc[i] = operands[i].desc;
-        status = operands[i].constant ? keep_constant(kernel, i, operands[i].constant) : TL_OK;
-        if (status != TL_OK) {
-            kernel_release(&kernel->base);
-            return status;
-        }
-    }
-    return odd_kernel(device, kernel, out);
 }
 
 /* ---- the device ---- */
 
 static tl_status properties(tl_backend_device *base, tl_device_properties *out) {
     fake_device *device = (fake_device *)base;
-    const char *kind = option(device->host, "kind", "other");
+    const char *kind = fake_option(device->host, "kind", "other");
     tl_device_properties all = {
         .size = out->size,
         .kind = strcmp(kind, "gpu") == 0 ? TL_DEVICE_GPU : strcmp(kind, "cpu") == 0 ? TL_DEVICE_CPU : TL_DEVICE_OTHER,
         .host_visible = device->host_visible,
+        .memory = device->memory,
         .max_buffer = device->max_buffer,
         .alignment = device->alignment,
         .units = 1,
-        .description = option_is(device->host, "nodescription", "1") ? NULL : device->description,
+        .description = fake_option_is(device->host, "nodescription", "1") ? NULL : device->description,
     };
     memcpy(out, &all, out->size < sizeof all ? out->size : sizeof all);
     return TL_OK;
@@ -402,7 +105,7 @@ static void device_close(tl_backend_device *base) {
     if (device->buffers || device->queues || device->kernels)
         device->host->log(device->host->user, TL_LOG_ERROR, text);
     snprintf(text, sizeof text, "%ld kernels run", device->runs);
-    if (option_is(device->host, "report", "1"))
+    if (fake_option_is(device->host, "report", "1"))
         device->host->log(device->host->user, TL_LOG_INFO, text);
     device->host->release(device->host->user, device);
 }
@@ -411,17 +114,17 @@ static const tl_device_ops all_ops = {
     .size = sizeof all_ops,
     .properties = properties,
     .close = device_close,
-    .buffer_create = buffer_create,
-    .buffer_destroy = buffer_destroy,
-    .buffer_host = buffer_host,
-    .queue_create = queue_create,
-    .queue_destroy = queue_destroy,
-    .queue_write = queue_write,
-    .queue_read = queue_read,
-    .queue_zero = queue_zero,
-    .queue_flush = queue_flush,
-    .queue_finish = queue_finish,
-    .prepare = prepare,
+    .buffer_create = fake_buffer_create,
+    .buffer_destroy = fake_buffer_destroy,
+    .buffer_host = fake_buffer_host,
+    .queue_create = fake_queue_create,
+    .queue_destroy = fake_queue_destroy,
+    .queue_write = fake_queue_write,
+    .queue_read = fake_queue_read,
+    .queue_zero = fake_queue_zero,
+    .queue_flush = fake_queue_flush,
+    .queue_finish = fake_queue_finish,
+    .prepare = fake_prepare,
 };
 
 static void spoil_ops(fake_device *device) {
@@ -435,18 +138,18 @@ static void spoil_ops(fake_device *device) {
         FUNCTION(queue_read),   FUNCTION(queue_zero),    FUNCTION(queue_flush),   FUNCTION(queue_finish),
         FUNCTION(prepare),
     };
-    const char *lacks = option(device->host, "lacks", "");
+    const char *lacks = fake_option(device->host, "lacks", "");
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
         if (strcmp(lacks, functions[i].name) == 0)
             memset((char *)&device->ops + functions[i].offset, 0, sizeof(void (*)(void)));
-    if (option_is(device->host, "open", "short"))
+    if (fake_option_is(device->host, "open", "short"))
         device->ops.size = offsetof(tl_device_ops, prepare);
 }
 
 static void set_fault(fake_device *device) {
     char call[16] = "", how[16] = "";
     long at = 0;
-    if (sscanf(option(device->host, "fail", ""), "%15[a-z]:%ld:%15s", call, &at, how) >= 2) {
+    if (sscanf(fake_option(device->host, "fail", ""), "%15[a-z]:%ld:%15s", call, &at, how) >= 2) {
         memcpy(device->fail_call, call, sizeof call);
         device->fail_at = at;
         device->fail_silent = strcmp(how, "silent") == 0;
@@ -455,9 +158,9 @@ static void set_fault(fake_device *device) {
 
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
     static tl_backend_device bare;
-    const char *how = option(host, "open", "");
+    const char *how = fake_option(host, "open", "");
     if (strcmp(how, "fail") == 0)
-        return fail(host, TL_ERROR_DEVICE, "it does not open on demand");
+        return fake_fail(host, TL_ERROR_DEVICE, "it does not open on demand");
     if (strcmp(how, "silent") == 0)
         return TL_ERROR_DEVICE;
     if (strcmp(how, "status") == 0)
@@ -471,15 +174,16 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
         return TL_ERROR_MEMORY;
     *device = (fake_device){
         .ops = all_ops,
-        .kernel_ops = {sizeof(tl_kernel_ops), kernel_bind, kernel_enqueue, kernel_release},
+        .kernel_ops = {sizeof(tl_kernel_ops), fake_kernel_bind, fake_kernel_enqueue, fake_kernel_release},
         .host = host,
-        .alignment = strtoull(option(host, "alignment", "256"), NULL, 10),
-        .max_buffer = strtoull(option(host, "max_buffer", "1099511627776"), NULL, 10),
-        .host_visible = option_is(host, "host_visible", "1"),
+        .alignment = strtoull(fake_option(host, "alignment", "256"), NULL, 10),
+        .max_buffer = strtoull(fake_option(host, "max_buffer", "1099511627776"), NULL, 10),
+        .memory = strtoull(fake_option(host, "memory", "0"), NULL, 10),
+        .host_visible = fake_option_is(host, "host_visible", "1"),
     };
     device->base.ops = &device->ops;
     snprintf(device->description, sizeof device->description, "fake %u, %s threads, isa %s", (unsigned)index,
-             option(host, "threads", "any"), option(host, "isa", "any"));
+             fake_option(host, "threads", "any"), fake_option(host, "isa", "any"));
     set_fault(device);
     spoil_ops(device);
     *out = &device->base;
@@ -487,11 +191,11 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
 }
 
 static void describe(const tl_host *host, uint32_t index, tl_backend_device_info *to) {
-    const char *kind = option(host, "kind", "other");
+    const char *kind = fake_option(host, "kind", "other");
     tl_backend_device_info info = {
         .size = to->size,
         .kind = strcmp(kind, "gpu") == 0 ? TL_DEVICE_GPU : strcmp(kind, "cpu") == 0 ? TL_DEVICE_CPU : TL_DEVICE_OTHER,
-        .usable = strtol(option(host, "unusable", "-1"), NULL, 10) != (long)index,
+        .usable = strtol(fake_option(host, "unusable", "-1"), NULL, 10) != (long)index,
         .memory = 1 << 20,
         .units = 1,
     };
@@ -499,24 +203,33 @@ static void describe(const tl_host *host, uint32_t index, tl_backend_device_info
     snprintf(info.driver, sizeof info.driver, "none");
     if (!info.usable)
         snprintf(info.note, sizeof info.note, "no permission, on demand");
-    if (option_is(host, "probe", "odd")) {
+    if (fake_option_is(host, "probe", "odd")) {
         info.kind = 99;
         memset(info.name, 'x', sizeof info.name);
     }
     memcpy(to, &info, to->size < sizeof info ? to->size : sizeof info);
 }
 
+static void remark(const char *text, tl_backend_device_info *to) {
+    tl_backend_device_info info = {.size = to->size, .kind = TL_DEVICE_REMARK};
+    snprintf(info.note, sizeof info.note, "%s", text);
+    memcpy(to, &info, to->size < sizeof info ? to->size : sizeof info);
+}
+
 static tl_status probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count) {
-    if (option_is(host, "probe", "fail"))
-        return fail(host, TL_ERROR_DEVICE, "no driver, on demand");
-    if (option_is(host, "probe", "silent"))
+    if (fake_option_is(host, "probe", "fail"))
+        return fake_fail(host, TL_ERROR_DEVICE, "no driver, on demand");
+    if (fake_option_is(host, "probe", "silent"))
         return TL_ERROR_IO;
-    uint32_t devices = (uint32_t)strtoul(option(host, "devices", "1"), NULL, 10);
-    if (option_is(host, "probe", "endless"))
+    uint32_t devices = (uint32_t)strtoul(fake_option(host, "devices", "1"), NULL, 10);
+    if (fake_option_is(host, "probe", "endless"))
         devices = capacity + 1000000;
     for (uint32_t i = 0; i < devices && i < capacity; i++)
         describe(host, i, (tl_backend_device_info *)((char *)infos + (size_t)i * infos->size));
-    *count = devices;
+    const char *text = fake_option(host, "remark", NULL);
+    if (text && devices < capacity)
+        remark(text, (tl_backend_device_info *)((char *)infos + (size_t)devices * infos->size));
+    *count = devices + (text != NULL);
     return TL_OK;
 }
 
@@ -546,7 +259,7 @@ static const tl_backend *spoil_table(const tl_host *host) {
     if (strcmp(how, "null") == 0)
         return NULL;
     if (strcmp(how, "why") == 0) {
-        fail(host, TL_ERROR_ABI, "it wants a newer libtl, on demand");
+        fake_fail(host, TL_ERROR_ABI, "it wants a newer libtl, on demand");
         return NULL;
     }
     if (strcmp(how, "abi") == 0)

@@ -175,3 +175,14 @@ tl_device *open_device(watched *w, const char *name) {
     assert_non_null(device);
     return device;
 }
+
+tl_status small_model(tl_context *context, int classes, tl_model **model) {
+    static const int layers[4] = {1, 1, 1, 1};
+    tl_model_options options;
+    tl_model_options_init(&options, sizeof options);
+    options.arch = "resnet18";
+    options.classes = classes;
+    options.layers = layers;
+    options.width = 0.0625;
+    return tl_model_create(context, &options, model);
+}

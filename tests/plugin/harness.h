@@ -45,6 +45,9 @@ void assert_message(const watched *w, const char *text); /* the last failure's m
 /* The names of the devices in order, separated by spaces; one that cannot be used is in brackets. */
 const char *device_names(watched *w);
 
+/* A ResNet-18 of four blocks and a sixteenth of its width, with random values. */
+tl_status small_model(tl_context *context, int classes, tl_model **model);
+
 /* Opens or fails the test. */
 tl_device *open_device(watched *w, const char *name);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZE = 40, BATCH = 2, CLASSES = 3, STEPS = 2 };
+enum { SIZE = 40, BATCH = 2, CLASSES = 3, STEPS = 2, RESULTS = STEPS + BATCH * CLASSES };
 
 /* Both sides compute in f32 with other orders of summation: a few hundred terms, 20 layers, values around 1. */
 #define TOLERANCE 2e-4
@@ -36,22 +36,11 @@ static int tear_down(void **state) {
 
 /* ---- two small jobs ---- */
 
-static tl_status make_model(tl_context *context, tl_model **model) {
-    static const int layers[4] = {1, 1, 1, 1};
-    tl_model_options options;
-    tl_model_options_init(&options, sizeof options);
-    options.arch = "resnet18";
-    options.classes = CLASSES;
-    options.layers = layers;
-    options.width = 0.0625;
-    return tl_model_create(context, &options, model);
-}
-
 static tl_status predict(tl_context *context, const char *name, float *logits) {
     tl_model *model = NULL;
     tl_device *device = NULL;
     tl_predictor *predictor = NULL;
-    tl_status status = make_model(context, &model);
+    tl_status status = small_model(context, CLASSES, &model);
     if (status == TL_OK)
         status = tl_device_open(context, name, NULL, &device);
     if (status == TL_OK)
@@ -64,6 +53,7 @@ static tl_status predict(tl_context *context, const char *name, float *logits) {
     return status;
 }
 
+/* Losses, and the logits of the last step: a value that is read after a run, wherever it was made. */
 static tl_status steps(tl_trainer *trainer, float *losses) {
     for (int i = 0; i < STEPS; i++) {
         tl_score score;
@@ -72,7 +62,8 @@ static tl_status steps(tl_trainer *trainer, float *losses) {
             return status;
         losses[i] = (float)score.loss;
     }
-    return tl_trainer_sync(trainer);
+    tl_status status = tl_trainer_logits(trainer, losses + STEPS);
+    return status == TL_OK ? tl_trainer_sync(trainer) : status;
 }
 
 /* After a failure the model must still be fit for use. */
@@ -95,7 +86,7 @@ static tl_status train(tl_context *context, const char *name, float *losses, flo
     options.batch = BATCH;
     options.stages = &stage;
     options.stage_count = 1;
-    tl_status status = make_model(context, &model);
+    tl_status status = small_model(context, CLASSES, &model);
     if (status == TL_OK)
         status = tl_device_open(context, name, NULL, &device);
     if (status == TL_OK)
@@ -164,7 +155,7 @@ static void predictions(void **state) {
 
 static void trainings(void **state) {
     (void)state;
-    float expected[STEPS], got[STEPS], bias[CLASSES], got_bias[CLASSES];
+    float expected[RESULTS], got[RESULTS], bias[CLASSES], got_bias[CLASSES];
     watched *w = watch(folder);
     assert_int_equal(train(w->context, "cpu", expected, bias), TL_OK);
     unwatch(w);
@@ -174,7 +165,7 @@ static void trainings(void **state) {
         w = watch(folder);
         if (train(w->context, "fake", got, got_bias) != TL_OK)
             fail_msg("%s=%s: %s", placements[i].name, placements[i].value, tl_context_message(w->context));
-        assert_near(got, expected, STEPS);
+        assert_near(got, expected, RESULTS);
         assert_near(got_bias, bias, CLASSES);
         assert_int_equal(kernels_run(w) > 0, placements[i].takes);
         assert_not_logged(w, "error");
@@ -220,12 +211,13 @@ static tl_status predict_job(tl_context *context) {
 }
 
 static tl_status train_job(tl_context *context) {
-    float losses[STEPS], bias[CLASSES];
+    float losses[RESULTS], bias[CLASSES];
     return train(context, "fake", losses, bias);
 }
 
 /* The Nth call fails, for every N until there are not that many. */
 static void every_failure(job run, const char *call, tl_status expected) {
+    int tolerated = 0;
     for (int n = 1;; n++) {
         char fault[32];
         snprintf(fault, sizeof fault, "%s:%d", call, n);
@@ -240,13 +232,19 @@ static void every_failure(job run, const char *call, tl_status expected) {
             assert_message(w, "fake:0");
             assert_message(w, "fails on demand");
         }
+        bool reached = strstr(w->log, "fails on demand") != NULL;
         unwatch(w);
-        if (status == TL_OK) {
+        if (!reached) {
+            assert_int_equal(status, TL_OK);
             assert_true(n > 5);
             break;
         }
+        tolerated += status == TL_OK;
         assert_true(n < 5000);
     }
+    /* where the device has no memory for the arena (the fake allocates twice), fewer images go at once; and nobody
+     * hears of the wait before the end */
+    assert_true(tolerated <= 3);
     unsetenv("TL_FAKE_FAIL");
 }
 

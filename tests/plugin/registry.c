@@ -257,6 +257,78 @@ static void no_devices(void **state) {
     unwatch(w);
 }
 
+typedef struct choices {
+    char text[1024]; /* "cpu! fake:0 (reason)": what auto takes, and why not the others */
+} choices;
+
+static bool choose(void *user, const tl_device_info *info) {
+    choices *c = user;
+    size_t used = strlen(c->text);
+    assert_true(!info->automatic || !*info->why_not);
+    const char *mark = info->automatic ? "!" : strcmp(info->kind, "remark") == 0 ? "?" : "";
+    snprintf(c->text + used, sizeof c->text - used, "%s%s%s (%s)", used ? " " : "", info->name, mark,
+             *info->why_not ? info->why_not : info->note);
+    return true;
+}
+
+static void assert_choices(const char *text) {
+    choices c = {""};
+    watched *w = watch(folder);
+    assert_int_equal(tl_device_list(w->context, choose, &c), TL_OK);
+    assert_string_equal(c.text, text);
+    unwatch(w);
+}
+
+/* What auto takes and why not the others; what a backend says that has no device, or one more that is none. */
+static void choices_are_explained(void **state) {
+    (void)state;
+    folder_add(folder, "fake");
+    assert_choices("cpu! () fake:0 (libtl's own CPU backend comes before all but GPUs)");
+    environment_set("TL_FAKE_KIND", "gpu");
+    environment_set("TL_FAKE_DEVICES", "3");
+    environment_set("TL_FAKE_UNUSABLE", "0");
+    assert_choices("fake:1! () fake:2 (another one comes before it) cpu (a GPU comes first) "
+                   "fake:0 (it cannot be used)");
+    folder_add(folder, "gpu2");
+    environment_set("TL_GPU2_KIND", "gpu");
+    environment_set("TL_GPU2_PRIORITY", "-1");
+    assert_choices("fake:1! () fake:2 (another one comes before it) gpu2:0 (its backend has a lower priority) "
+                   "cpu (a GPU comes first) fake:0 (it cannot be used)");
+}
+
+static void remarks(void **state) {
+    (void)state;
+    static const char *const devices[] = {"0", "1", "8", "9"}; /* 8: as many as libtl asks for at first */
+    folder_add(folder, "fake");
+    environment_set("TL_FAKE_REMARK", "no driver is installed");
+    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
+        char names[256] = "cpu", message[256];
+        environment_set("TL_FAKE_DEVICES", devices[i]);
+        for (int k = 0; k < atoi(devices[i]); k++)
+            snprintf(names + strlen(names), sizeof names - strlen(names), " fake:%d", k);
+        snprintf(names + strlen(names), sizeof names - strlen(names), " [fake]");
+        watched *w = watch(folder);
+        assert_string_equal(device_names(w), names);
+        tl_device *device = NULL;
+        snprintf(message, sizeof message, "fake:%s", devices[i]);
+        assert_int_equal(tl_device_open(w->context, message, NULL, &device), TL_ERROR_NOT_FOUND);
+        assert_message(w, "; fake: no driver is installed");
+        assert_int_equal(tl_device_open(w->context, NULL, NULL, &device), TL_OK);
+        assert_string_equal(tl_device_name(device), "cpu");
+        assert_logged(w, "info: fake: no driver is installed\n");
+        assert_not_logged(w, "warning");
+        tl_device_close(device);
+        unwatch(w);
+    }
+    environment_set("TL_FAKE_DEVICES", "0");
+    assert_choices("cpu! () fake? (no driver is installed)");
+    watched *w = watch(folder);
+    tl_device *device = NULL;
+    assert_int_equal(tl_device_open(w->context, "fake", NULL, &device), TL_ERROR_DEVICE);
+    assert_message(w, "fake cannot be used: no driver is installed");
+    unwatch(w);
+}
+
 static void failing_probes(void **state) {
     (void)state;
     static const struct {
@@ -403,6 +475,8 @@ int main(int argc, char **argv) {
         CASE(builtins_stay),
         CASE(several_devices),
         CASE(no_devices),
+        CASE(choices_are_explained),
+        CASE(remarks),
         CASE(failing_probes),
         CASE(odd_descriptions),
         CASE(best_first),

@@ -24,7 +24,7 @@ static tl__graph *draw(tl_model *model, bool training, tl_bn bn, int batch, tl__
 
 static int add_loss(tl__graph *graph, int logits, int batch) {
     int target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){batch, 1, 1}), "target");
-    int loss = tl__cross_entropy(graph, logits, target, -1, "loss", -1, 0);
+    int loss = tl__cross_entropy(graph, logits, target, -1, "loss", -1, 0, 1);
     graph->values[loss].keep = true;
     return loss;
 }
@@ -149,7 +149,7 @@ static void test_layout_is_sound(void **state) {
     tl_trainer *trainer;
     tl_train_options options;
     tl_stage stage;
-    const char *report;
+    tl__plan *plan;
     tl_train_options_init(&options, sizeof options);
     tl_stage_init(&stage, sizeof stage);
     stage.train = "*";
@@ -158,8 +158,7 @@ static void test_layout_is_sound(void **state) {
     options.stages = &stage;
     options.stage_count = 1;
     ok(tl_trainer_create(model, device, 40, 40, &options, &trainer), context);
-    ok(tl__trainer_prepare(trainer, 3, &report), context);
-    const tl__plan *plan = trainer->plans[0].plan;
+    ok(tl__trainer_prepare(trainer, 3, &plan), context);
     int shared = 0;
     for (size_t a = 0; a < plan->slot_count; a++) {
         const tl__slot *x = &plan->slots[a];
@@ -176,7 +175,7 @@ static void test_layout_is_sound(void **state) {
         }
     }
     assert_true(shared > 10);
-    assert_non_null(strstr(report, "conv2d_grad_input"));
+    assert_non_null(strstr(tl__plan_report(plan), "conv2d_grad_input"));
     tl_trainer_destroy(trainer);
     tl_model_destroy(model);
     tl_device_close(device);

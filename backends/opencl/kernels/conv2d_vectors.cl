@@ -13,6 +13,8 @@
 #define CHAIN 80
 /* Without it the sums are memory, at a quarter of the speed. */
 #define UNROLL __attribute__((opencl_unroll_hint))
+/* So that each vector is in one line of the cache. */
+#define ALIGNED __attribute__((aligned(4 * TL_LANES)))
 #define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
 
 /* Rows of the product are pixels of the destination, in `strips` of at most STRIP; each strip meets every panel of
@@ -24,7 +26,7 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
                   ARG(const float, residual), ARG(const float, mask), ARG(float, to), long zeros_at,
                   long phase_at, int rows, int count_y, int count_x, int strips,
                   int from_height, int from_width, int from_pixel, int step_y, int step_x, int offset_y, int offset_x,
-                  int tap_y, int tap_x, int taps, int taps_x, int depth, int group_from, int groups, int panels,
+                  int tap_y, int tap_x, int taps, int taps_x, int depth, int group_from,
                   int columns, int parts, int part_taps, int part_depth,
                   int to_height, int to_width, int to_pixel, int to_step_y, int to_step_x, int to_y, int to_x, int relu) {
     AT(from);
@@ -34,15 +36,15 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
     AT(mask);
     AT(to);
     const global float *zeros = packed + zeros_at;
-    const int all = groups * panels, item = get_global_id(0), strip = item / all, panel = item - strip * all;
-    const int group = panel / panels, column = (panel - group * panels) * WIDTH, to_column = group * columns + column;
+    const int panel = get_global_id(0), group = get_global_id(1), strip = get_global_id(2), panels = get_global_size(0);
+    const int column = panel * WIDTH, to_column = group * columns + column;
     const int valid = min(columns - column, WIDTH);
     const long tiles = (rows + MR - 1) / MR;
     const int row_begin = (int)(tiles * strip / strips) * MR;
     const int row_end = min((int)(tiles * (strip + 1) / strips) * MR, rows);
-    float sums[STRIP * WIDTH];
+    ALIGNED float sums[STRIP * WIDTH];
     from += group * group_from;
-    const global float *b_part = packed + phase_at + (long)panel * taps * depth * WIDTH;
+    const global float *b_part = packed + phase_at + ((long)group * panels + panel) * taps * depth * WIDTH;
     for (int part = 0; part < parts; part++) {
         const bool by_taps = part_taps < taps;
         const int t_begin = by_taps ? part * part_taps : 0, t_end = min(t_begin + part_taps, taps);
@@ -150,43 +152,41 @@ void conv2d_tiles(ARG(const float, from), ARG(const float, packed), ARG(const fl
 }
 
 /* Weights [O, taps, C / groups] into panels [tap][k][WIDTH] of one phase, whose taps are first + (i, j) * step of the
- * kernel's; columns are outputs, or with `transposed` inputs. A work-item takes a tap of a panel; the last one writes the
- * zeros. Blocks of k use each line of the weights whole. */
+ * kernel's; columns are outputs, or with `transposed` inputs. A work-item takes a line of taps of a panel; the first one
+ * also writes the zeros. Blocks of k use each line of the weights whole. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void conv2d_pack(ARG(const float, weights), ARG(float, packed), long zeros_at, long phase_at, int zeros, int transposed, int taps,
+void conv2d_pack(ARG(const float, weights), ARG(float, packed), long zeros_at, long phase_at, int zeros, int transposed,
                  int taps_x, int first_y, int first_x, int step_y, int step_x, int kernel_height, int kernel_width,
-                 int group_outputs, int group_inputs, int groups, int panels) {
+                 int group_outputs, int group_inputs) {
     AT(weights);
     AT(packed);
-    const int item = get_global_id(0), panel = item / taps, tap = item - panel * taps;
-    if (panel == groups * panels) {
-        for (int i = 0; i < zeros && tap == 0; i++)
-            packed[zeros_at + i] = 0.0f;
-        return;
-    }
-    const int group = panel / panels, column = (panel - group * panels) * WIDTH;
+    const int i = get_global_id(0), taps_y = get_global_size(0), group = get_global_id(2);
+    const int panel = get_global_id(1), panels = get_global_size(1), column = panel * WIDTH;
     const int depth = transposed ? group_outputs : group_inputs, columns = transposed ? group_inputs : group_outputs;
     const int valid = min(columns - column, WIDTH);
-    const int i = first_y + tap / taps_x * step_y, j = first_x + tap % taps_x * step_x;
     const long per_output = (long)kernel_height * kernel_width * group_inputs;
     const global float *from = weights + (long)group * group_outputs * per_output +
-                               ((long)i * kernel_width + j) * group_inputs + (transposed ? column : column * per_output);
-    global float *to = packed + phase_at + ((long)panel * taps + tap) * depth * WIDTH;
-    for (int begin = 0; begin < depth; begin += LINE) {
-        const int end = min(begin + LINE, depth);
-        if (transposed) {
+                               ((long)(first_y + i * step_y) * kernel_width + first_x) * group_inputs +
+                               (transposed ? column : column * per_output);
+    global float *to = packed + phase_at + (((long)group * panels + panel) * taps_y + i) * taps_x * depth * WIDTH;
+    for (int z = 0; z < zeros && i + panel + group == 0; z++)
+        packed[zeros_at + z] = 0.0f;
+    for (int j = 0; j < taps_x; j++, from += step_x * group_inputs, to += depth * WIDTH)
+        for (int begin = 0; begin < depth; begin += LINE) {
+            const int end = min(begin + LINE, depth);
+            if (transposed) {
+                for (int k = begin; k < end; k++)
+                    for (int c = 0; c < WIDTH; c++)
+                        to[k * WIDTH + c] = c < valid ? from[k * per_output + c] : 0.0f;
+                continue;
+            }
+            for (int c = 0; c < valid; c++)
+                for (int k = begin; k < end; k++)
+                    to[k * WIDTH + c] = from[c * per_output + k];
             for (int k = begin; k < end; k++)
-                for (int c = 0; c < WIDTH; c++)
-                    to[k * WIDTH + c] = c < valid ? from[k * per_output + c] : 0.0f;
-            continue;
+                for (int c = valid; c < WIDTH; c++)
+                    to[k * WIDTH + c] = 0.0f;
         }
-        for (int c = 0; c < valid; c++)
-            for (int k = begin; k < end; k++)
-                to[k * WIDTH + c] = from[c * per_output + k];
-        for (int k = begin; k < end; k++)
-            for (int c = valid; c < WIDTH; c++)
-                to[k * WIDTH + c] = 0.0f;
-    }
 }
 
 /* Lines of `width` floats get `pad` zeros before and after them. A work-item takes a line. */

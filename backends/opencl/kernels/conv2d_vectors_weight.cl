@@ -7,32 +7,40 @@
 #define v_store CAT(vstore, TL_LANES)
 #define WIDTH (NV * TL_LANES)
 #define UNROLL __attribute__((opencl_unroll_hint))
+/* So that each vector is in one line of the cache. */
+#define ALIGNED __attribute__((aligned(4 * TL_LANES)))
 #define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
 
-/* One pixel's floats of a panel, [column, column + valid) of its row of `taps * channels`: of each unit that lies side by
- * side in the image (a tap, or unit_taps of a kernel row) what is inside, zeros elsewhere. */
+/* Where a panel begins in a pixel's row of taps and channels: in unit (i, j) of a kernel's rows, `begin` floats on. A unit
+ * is what lies side by side in the image, a tap or `unit_taps` of a kernel row. */
+typedef struct start {
+    int i, j, begin;
+} start;
+
+/* `valid` floats of one pixel's row: of each unit what is inside of the image, zeros elsewhere. */
 static void gather(const global float *image, int from_height, int from_width, int from_pixel, int from_y, int from_x,
-                   int dilation_y, int dilation_x, int taps_x, int unit_taps, int channels, int column, int valid,
+                   int dilation_y, int dilation_x, int units_x, int unit_taps, int channels, start at, int valid,
                    float *to) {
-    const int unit = unit_taps * channels, units_x = taps_x / unit_taps;
-    int u = column / unit, begin = column - u * unit;
-    for (int done = 0; done < valid; u++, begin = 0) {
-        const int length = min(unit - begin, valid - done);
-        const int y = from_y + u / units_x * dilation_y, x = from_x + u % units_x * dilation_x;
+    for (int done = 0; done < valid; at.begin = 0) {
+        const int length = min(unit_taps * channels - at.begin, valid - done);
+        const int y = from_y + at.i * dilation_y, x = from_x + at.j * dilation_x;
         const bool line = (uint)y < (uint)from_height;
-        const int low = line ? max(-x, 0) * channels : unit;
-        const int high = line ? min(from_width - x, unit_taps) * channels : 0;
+        const int low = line ? max(-x, 0) * channels : INT_MAX, high = line ? min(from_width - x, unit_taps) * channels : 0;
         const global float *from = image + ((long)y * from_width + x) * from_pixel;
-        int i = 0;
-        if (low <= begin && high >= begin + length)
-            for (; i + TL_LANES <= length; i += TL_LANES)
-                v_store(v_load(0, from + begin + i), 0, to + done + i);
-        else if (low >= begin + length || high <= begin)
-            for (; i + TL_LANES <= length; i += TL_LANES)
-                v_store((vf)0.0f, 0, to + done + i);
-        for (; i < length; i++)
-            to[done + i] = begin + i >= low && begin + i < high ? from[begin + i] : 0.0f;
+        int f = 0;
+        if (low <= at.begin && high >= at.begin + length)
+            for (; f + TL_LANES <= length; f += TL_LANES)
+                v_store(v_load(0, from + at.begin + f), 0, to + done + f);
+        else if (low >= at.begin + length || high <= at.begin)
+            for (; f + TL_LANES <= length; f += TL_LANES)
+                v_store((vf)0.0f, 0, to + done + f);
+        for (; f < length; f++)
+            to[done + f] = at.begin + f >= low && at.begin + f < high ? from[at.begin + f] : 0.0f;
         done += length;
+        if (++at.j == units_x) {
+            at.j = 0;
+            at.i++;
+        }
     }
 }
 
@@ -40,23 +48,29 @@ static void gather(const global float *image, int from_height, int from_width, i
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), long pixels, int out_height, int out_width,
                    int height, int width, int channels, int stride_y, int stride_x, int pad_y, int pad_x,
-                   int dilation_y, int dilation_x, int taps_x, int unit_taps, int group_channels, int groups,
-                   int group_outputs, int row_length, int panels, int row_parts, int chunks, int block) {
+                   int dilation_y, int dilation_x, int taps_x, int unit_taps, int group_channels, int group_outputs,
+                   int row_length, int row_parts, int chunks, int block) {
     AT(x);
     AT(dy);
     AT(dw);
-    const int all = groups * panels, item = get_global_id(0), panel = item % all;
-    const int part = item / all % row_parts, chunk = item / all / row_parts;
-    const int group = panel / panels, column = (panel - group * panels) * WIDTH;
-    const int valid = min(row_length - column, WIDTH), outputs = groups * group_outputs;
-    const int tiles = (group_outputs + MR - 1) / MR;
-    const int row_begin = tiles * part / row_parts * MR;
-    const int row_end = min(tiles * (part + 1) / row_parts * MR, group_outputs);
+    const int group = get_global_id(1), outputs = (int)get_global_size(1) * group_outputs;
+    const int column = (int)get_global_id(0) * WIDTH, valid = min(row_length - column, WIDTH);
+    const uint item = get_global_id(2), chunk = item / row_parts, part = item - chunk * row_parts;
+    const uint tiles = (group_outputs + MR - 1) / MR;
+    const int row_begin = (int)(tiles * part / row_parts) * MR;
+    const int row_end = min((int)(tiles * (part + 1) / row_parts) * MR, group_outputs);
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
-    float rows[BLOCK * WIDTH];
+    ALIGNED float rows[BLOCK * WIDTH];
     x += group * group_channels;
     dy += group * group_outputs;
     dw += ((long)chunk * outputs + (long)group * group_outputs) * row_length + column;
+    const int unit = unit_taps * group_channels, units_x = taps_x / unit_taps, first_unit = column / unit;
+    start at_start = {.i = first_unit / units_x, .begin = column - first_unit * unit};
+    at_start.j = first_unit - at_start.i * units_x;
+    /* A panel in one unit of one tap: its rows are rows of x, or zeros. */
+    const int tap = at_start.begin / group_channels, offset = at_start.begin - tap * group_channels;
+    const int offset_y = at_start.i * dilation_y, offset_x = at_start.j * dilation_x + tap;
+    const bool whole = valid == WIDTH && offset + WIDTH <= group_channels;
     for (int i = 0; i < block; i++)
         for (int c = valid; c < WIDTH; c++)
             rows[i * WIDTH + c] = 0.0f;
@@ -65,9 +79,19 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
         long line = at / out_width;
         int out_x = (int)(at - line * out_width), n = (int)(line / out_height), out_y = (int)(line - (long)n * out_height);
         for (int i = 0; i < count; i++) {
-            gather(x + (long)n * height * width * channels, height, width, channels, out_y * stride_y - pad_y,
-                   out_x * stride_x - pad_x, dilation_y, dilation_x, taps_x, unit_taps, group_channels, column, valid,
-                   rows + i * WIDTH);
+            const global float *image = x + (long)n * height * width * channels;
+            const int from_y = out_y * stride_y - pad_y, from_x = out_x * stride_x - pad_x;
+            float *to = rows + i * WIDTH;
+            if (whole) {
+                const int y_in = from_y + offset_y, x_in = from_x + offset_x;
+                const bool inside = (uint)y_in < (uint)height && (uint)x_in < (uint)width;
+                image += ((long)y_in * width + x_in) * channels + offset;
+                UNROLL for (int j = 0; j < NV; j++)
+                    v_store(inside ? v_load(j, image) : (vf)0.0f, j, to);
+            } else {
+                gather(image, height, width, channels, from_y, from_x, dilation_y, dilation_x, units_x, unit_taps,
+                       group_channels, at_start, valid, to);
+            }
             if (++out_x == out_width) {
                 out_x = 0;
                 if (++out_y == out_height) {
@@ -86,23 +110,27 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
             for (int p = 0; p < count; p++, a += outputs) {
                 vf w[NV];
                 UNROLL for (int j = 0; j < NV; j++)
-                    w[j] = v_load(j, rows + p * WIDTH);
+                    w[j] = v_load(p * NV + j, rows);
                 UNROLL for (int i = 0; i < MR; i++) {
                     const vf s = a[step[i]];
                     UNROLL for (int j = 0; j < NV; j++)
                         sum[i][j] = fma(w[j], s, sum[i][j]);
                 }
             }
-            float last[MR * WIDTH];
+            ALIGNED float last[MR * WIDTH];
             EACH_SUM v_store(sum[i][j], i * NV + j, last);
-            for (int i = 0; i < min(MR, row_end - row); i++) {
-                global float *to = dw + (long)(row + i) * row_length;
-                const float *mine = last + i * WIDTH;
-                int c = 0;
-                for (; c + TL_LANES <= valid; c += TL_LANES)
-                    v_store(at > first ? v_load(0, to + c) + v_load(0, mine + c) : v_load(0, mine + c), 0, to + c);
-                for (; c < valid; c++)
-                    to[c] = at > first ? to[c] + mine[c] : mine[c];
+            global float *to = dw + (long)row * row_length;
+            const float *mine = last;
+            for (int i = row; i < min(row + MR, row_end); i++, to += row_length, mine += WIDTH) {
+                if (valid == WIDTH) {
+                    UNROLL for (int j = 0; j < NV; j++) {
+                        const vf before = at > first ? v_load(j, to) : (vf)0.0f;
+                        v_store(before + v_load(j, mine), j, to);
+                    }
+                    continue;
+                }
+                for (int c = 0; c < valid; c++)
+                    to[c] = (at > first ? to[c] : 0.0f) + mine[c];
             }
         }
     }
@@ -110,10 +138,10 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
 
 /* Sums of dy over chunks of pixels. A work-item takes a vector of outputs in a chunk. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void conv2d_bias(ARG(const float, dy), ARG(float, sums), long pixels, int outputs, int vectors, int chunks) {
+void conv2d_bias(ARG(const float, dy), ARG(float, sums), long pixels, int outputs) {
     AT(dy);
     AT(sums);
-    const int item = get_global_id(0), chunk = item / vectors, at = (item - chunk * vectors) * TL_LANES;
+    const int at = get_global_id(0) * TL_LANES, chunk = get_global_id(1), chunks = get_global_size(1);
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
     dy += first * outputs + at;
     sums += (long)chunk * outputs + at;

@@ -100,7 +100,12 @@ typedef struct tl_tensor_desc {
  *                       weight_decay, lr, decoupled != 0}:
  *                       g = grad + decay * param (decoupled: param *= 1 - lr * decay, g = grad)
  *                       m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g g
- *                       param -= step_size * m / (sqrt(v) / sqrt(1 - b2^t) + eps). */
+ *                       param -= step_size * m / (sqrt(v) / sqrt(1 - b2^t) + eps).
+ * concat                the channels of a, b, ... one after the other; N, H and W are the same.
+ * slice                 y = x[..., first .. first + count - 1].
+ * upsample2d            PyTorch's interpolate(mode = "bilinear", align_corners = False) to any size: output o of OH reads
+ *                       s = max((o + 0.5) H / OH - 0.5, 0), between floor(s) and the next (the last at the edge).
+ * upsample2d_grad       its transpose. */
 #define TL_OP_LIST(X)                                                                                              \
     X(NORMALIZE, normalize, "x table", "y")                                                                        \
     X(CONV2D, conv2d, "x w bias? residual?", "y~residual")                                                         \
@@ -118,7 +123,11 @@ typedef struct tl_tensor_desc {
     X(DROPOUT, dropout, "x counter", "y~x")                                                                        \
     X(CROSS_ENTROPY, cross_entropy, "logits target class_weight?", "loss")                                         \
     X(CROSS_ENTROPY_GRAD, cross_entropy_grad, "logits target class_weight? loss", "dlogits")                       \
-    X(ADAM, adam, "param= grad m= v= segments table", "")
+    X(ADAM, adam, "param= grad m= v= segments table", "")                                                          \
+    X(CONCAT, concat, "a b? c? d? e? f?", "y")                                                                     \
+    X(SLICE, slice, "x", "y")                                                                                      \
+    X(UPSAMPLE2D, upsample2d, "x", "y")                                                                            \
+    X(UPSAMPLE2D_GRAD, upsample2d_grad, "dy", "dx")
 
 /* Values are part of the ABI: new operations are added at the end. */
 typedef enum tl_op {
@@ -146,7 +155,8 @@ typedef struct tl_op_desc {
     uint32_t stream;
     int32_t ignore_index;
     float smoothing, scale;
-    int32_t extent[2]; /* height, width: avgpool2d: of y; gradients of convolutions and pools: of dx */
+    int32_t extent[2]; /* height, width: avgpool2d, upsample2d: of y; gradients of convolutions, pools, upsample2d: of dx */
+    int32_t first, count; /* channels: slice */
 } tl_op_desc;
 
 /* An operand whose contents never change once the plan is made: frozen weights, tables. `id` names the contents:
@@ -184,7 +194,12 @@ typedef struct tl_host {
 
 /* ---- what a backend offers to libtl ----------------------------------------------------------------------- */
 
-typedef enum tl_device_kind { TL_DEVICE_CPU = 0, TL_DEVICE_GPU = 1, TL_DEVICE_OTHER = 2 } tl_device_kind;
+typedef enum tl_device_kind {
+    TL_DEVICE_CPU = 0,
+    TL_DEVICE_GPU = 1,
+    TL_DEVICE_OTHER = 2,
+    TL_DEVICE_REMARK = 3, /* no device: `note` says why there is none, or not more: no driver, no permission */
+} tl_device_kind;
 
 typedef struct tl_backend_device_info {
     uint32_t size;
@@ -222,7 +237,28 @@ typedef struct tl_device_properties {
                                 * it. NULL: the description; lives with the device */
 } tl_device_properties;
 
-/* All are required, but for buffer_host where the device is not host_visible. */
+/* How measuring goes on. Both functions may be NULL. */
+typedef struct tl_tuning {
+    uint32_t size;
+    void *user;
+    /* An implementation was measured: seconds of one run, or below 0 where it does not work and `note` says why. Not 0
+     * ends the measuring with TL_CANCELLED. */
+    int (*candidate)(void *user, const char *implementation, double seconds, const char *note);
+    /* What was chosen for a form, "conv2d 56x56x64 -> 56x56x64 3x3 ...". */
+    void (*chosen)(void *user, const char *form, const char *implementation, double seconds);
+} tl_tuning;
+
+/* A choice that was remembered. */
+typedef struct tl_tuned {
+    uint32_t size;
+    const char *device; /* its name, driver, version, as the backend tells devices apart */
+    const char *form, *implementation;
+    double seconds;
+} tl_tuned;
+
+#define TL_EVERY_DEVICE UINT32_MAX
+
+/* All are required, but for buffer_host where the device is not host_visible, and what is called optional. */
 typedef struct tl_device_ops {
     uint32_t size;
 
@@ -251,6 +287,12 @@ typedef struct tl_device_ops {
      * fused node or runs it elsewhere. Any other failure ends the plan. */
     tl_status (*prepare)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
                          uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
+
+    /* Optional. Measures the implementations of an operation, given as to prepare, on memory of its own, and remembers
+     * beyond the process which is best for its form, which prepare then takes. What was measured since the device was
+     * opened is not measured again. TL_UNSUPPORTED: there is nothing to choose. */
+    tl_status (*tune)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
+                      uint32_t output_count, const tl_tuning *tuning);
 } tl_device_ops;
 
 /* All are required. */
@@ -286,9 +328,15 @@ typedef struct tl_backend {
 
     /* Says what is there. `*count` becomes the number of devices, of which the first `capacity` are written to
      * `infos`: zeroed, each with its size set by the caller, and that many bytes apart, which need not be your
-     * sizeof. None is TL_OK with 0; why none goes to host->log. */
+     * sizeof. None is TL_OK with 0. Remarks (TL_DEVICE_REMARK, not usable) count like devices and come after them, so
+     * that they do not change the devices' indices. */
     tl_status (*probe)(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
     tl_status (*open)(const tl_host *host, uint32_t index, tl_backend_device **device);
+
+    /* Optional. Calls `each` for what tune remembered for the index-th device, or with TL_EVERY_DEVICE for all that there
+     * ever were, and then forgets it if `forget` is not 0. */
+    tl_status (*tuned)(const tl_host *host, uint32_t index, int forget, void *user,
+                       void (*each)(void *user, const tl_tuned *tuned));
 } tl_backend;
 
 /* The one exported symbol. `host` serves the call only and tells libtl's abi and size. NULL where this backend

@@ -15,6 +15,11 @@ typedef struct tl_model tl_model;
 typedef enum tl_head {
     TL_HEAD_NATIVE = 0, /* the network's own: fc of ResNets, the three-layer classifier of VGGs */
     TL_HEAD_LINEAR = 1, /* global average pooling and one linear layer "fc": for trunks without their classifier */
+    /* Segmentation: a class for every pixel, logits of the image's size. Parameters are "backbone.*", the trunk's, then
+     * "classifier.*" and, for fcn and deeplabv3 on ResNets, "aux_classifier.*": torchvision's names. */
+    TL_HEAD_FCN = 2,       /* Long et al. 2015. ResNets: torchvision's fcn_*; VGGs: FCN-32s, 16s, 8s by output_stride */
+    TL_HEAD_DEEPLABV3 = 3, /* Chen et al. 2017, atrous spatial pyramid pooling: torchvision's deeplabv3_*; ResNets */
+    TL_HEAD_LITE = 4,      /* 1x1 convolutions on the last two maps, the deeper one upsampled and added: trains in seconds */
 } tl_head;
 
 /* How values of the frozen part of a network are stored between its operations; arithmetic is in 32 bits, and what
@@ -24,12 +29,15 @@ typedef enum tl_precision { TL_PRECISION_FP32 = 0, TL_PRECISION_BF16 = 1, TL_PRE
 typedef struct tl_model_options {
     size_t size;
     const char *arch;    /* "resnet50", ...: tl_arch_name lists them */
-    int classes;         /* outputs of the head, >= 1; default 1000 */
+    int classes;         /* outputs of the head, >= 1, of segmentation <= 255; default 1000 */
     tl_head head;
     const int *layers;   /* blocks of each of a ResNet's four stages, for small ones; NULL: the network's own */
     double width;        /* factor on every channel count but those of input and output, rounded, at least 1; default 1 */
     double dropout;      /* in VGG's classifier while training; default 0.5 */
     uint64_t seed;       /* of the random initial values */
+    int output_stride;   /* of segmentation: pixels of the image for one of the trunk's last map: 8, 16 or 32. ResNets with
+                          * bottlenecks get there by dilation, VGGs by skips. 0: 8; of `lite`: 32 */
+    bool no_auxiliary;   /* goes without the auxiliary classifier on layer3 */
 } tl_model_options;
 
 TL_API void tl_model_options_init(tl_model_options *options, size_t size);

@@ -15,6 +15,7 @@
 #include <tl/features.h>
 #include <tl/image.h>
 #include <tl/model.h>
+#include <tl/selftest.h>
 #include <tl/status.h>
 #include <tl/train.h>
 #include <tl/version.h>

@@ -67,7 +67,12 @@ typedef struct tl_stage_report {
     size_t trainable_tensors, tensors;
     bool features_cached;             /* the frozen prefix is computed once per image */
     const char *cache;                /* up to where ("avgpool"), or why not: "batch statistics in the prefix" */
-    const char *plan;                 /* a report in several lines: nodes by backend, transfers, memory */
+    const char *plan;                 /* a report in several lines, of each plan: nodes by backend, transfers, memory */
+    uint64_t frozen_bytes;            /* on the device: parameters that do not change, while all of them are in use */
+    uint64_t state_bytes;             /* those that train, gradients, Adam's moments; statistics that move */
+    uint64_t activation_bytes;        /* activations and workspace of the largest plan */
+    uint64_t device_bytes;            /* what the device has; 0 if unknown */
+    uint64_t device_buffer_bytes;     /* of that in one buffer */
     int64_t feature_images;           /* whose features the stage reads, val's included; 0 where none are cached */
     int64_t feature_images_found;     /* of them, those that an earlier run had left, or an earlier stage */
     const char *cache_file;           /* that keeps them; NULL: none */
@@ -114,9 +119,22 @@ typedef struct tl_train_result {
  * TL_ERROR_ARGUMENT: an option out of range, or a pattern that matches no parameter (the message names it).
  * TL_ERROR_DATA: one class, other classes in val, fewer than two values a channel for batch statistics.
  * TL_ERROR_NUMERIC: the loss is not finite. TL_ERROR_IO, TL_ERROR_FORMAT: an image cannot be read.
- * TL_ERROR_INTERNAL: something frozen changed. TL_CANCELLED. TL_ERROR_MEMORY, TL_ERROR_DEVICE, TL_UNSUPPORTED. */
+ * TL_ERROR_INTERNAL: something frozen changed. TL_CANCELLED. TL_ERROR_MEMORY, TL_ERROR_LIMIT: it does not fit the
+ * device; the message tells a batch that would. TL_ERROR_DEVICE. TL_UNSUPPORTED: the device lacks an operation, and
+ * the CPU may not do it. */
 TL_API tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train, const tl_dataset *val,
                           const tl_train_options *options, tl_train_result *result);
+
+/* Makes everything ready that tl_train would, stage by stage, and calls on_stage; reads no image and trains nothing.
+ * Errors as tl_train. */
+TL_API tl_status tl_train_dry_run(tl_model *model, tl_device *device, const tl_dataset *train, const tl_dataset *val,
+                                  const tl_train_options *options);
+
+/* The largest batch, up to `limit` (>= 1) and to the number of images, with which every stage fits the device's memory;
+ * on the CPU half of the memory that is free. Tried are `limit`, and 1, 2, 3, 4, 6, 8, 12 and so on up to 256.
+ * options->batch does not count. TL_ERROR_MEMORY: none does. Otherwise errors as tl_train. */
+TL_API tl_status tl_train_largest_batch(tl_model *model, tl_device *device, const tl_dataset *train,
+                                        const tl_dataset *val, const tl_train_options *options, int limit, int *batch);
 
 /* Loss and accuracy of the model on a data set, and, where `confusion` is not NULL, class_count * class_count
  * counts: confusion[truth * class_count + predicted]. Errors as tl_train. */
@@ -142,8 +160,9 @@ TL_API tl_status tl_trainer_create(tl_model *model, tl_device *device, int heigh
 TL_API void tl_trainer_destroy(tl_trainer *trainer);
 TL_API tl_status tl_trainer_stage(tl_trainer *trainer, size_t index); /* begins another stage */
 
-/* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1: forward, loss,
- * backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
+/* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1 (a segmenter takes
+ * count * height * width of them, 255 where a pixel does not count; its loss is that of its output and half of that of
+ * its auxiliary classifier, its accuracy that of pixels): forward, loss, backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
 TL_API tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score);
 
 /* Of the last step: the logits (count * classes), the gradient of one trained parameter (torchvision's order).

@@ -1,0 +1,65 @@
+/* tune.h: which implementation a convolution has is measured by `tl tune`, kept on disk, and asked for by prepare.
+ *
+ * One file of the cache for each device: its identity (name, driver, libtl's version) in the first line, then a line for
+ * each form, its fields parted by tabs: form, implementation, seconds. A form names sizes and attributes of the operation,
+ * not the number of images: an image's result must not depend on the batch that it is in. */
+#ifndef TL_OPENCL_TUNE_H
+#define TL_OPENCL_TUNE_H
+
+#include "backends/opencl/opencl.h"
+
+/* What was remembered for the kernel's form, or NULL. */
+const char *tl__opencl_tuned(opencl_kernel *kernel);
+void tl__opencl_tuned_release(opencl_device *device);
+
+/* The entries of the two tables. */
+tl_status tl__opencl_tune(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
+                          uint32_t input_count, uint32_t output_count, const tl_tuning *tuning);
+tl_status tl__opencl_tuned_each(const tl_host *host, uint32_t index, int forget, void *user,
+                                void (*each)(void *user, const tl_tuned *tuned));
+
+/* ---- tune_store.c ---- */
+
+typedef struct opencl_tuned {
+    struct opencl_tuned *next;
+    char form[128], implementation[64];
+    double seconds;
+    bool fresh; /* measured since the device was opened */
+} opencl_tuned;
+
+/* The device's results, read where they were not yet; NULL: none. */
+opencl_tuned *tl__opencl_tuned_list(opencl_device *device);
+opencl_tuned *tl__opencl_tuned_find(opencl_device *device, const char *form);
+/* Remembers, now and on disk. TL_ERROR_MEMORY; TL_ERROR_IO where nothing can be kept. */
+tl_status tl__opencl_tuned_keep(opencl_device *device, const char *form, const char *implementation, double seconds);
+
+/* ---- tune_time.c ---- */
+
+double tl__opencl_seconds(void);
+
+/* A prepared form with memory for its operands, filled with numbers. */
+typedef struct opencl_trial {
+    opencl_device *device;
+    tl_backend_queue *queue;
+    tl_backend_buffer *buffers[OPENCL_OPERANDS + 1];
+    tl_view views[OPENCL_OPERANDS + 1];
+    uint32_t inputs, count;
+    float *expected[TL_MAX_OUTPUTS], *got; /* what the first implementation computes */
+    double scale[TL_MAX_OUTPUTS];
+    bool first;
+} opencl_trial;
+
+tl_status tl__opencl_trial_begin(opencl_device *device, const tl_operand *operands, uint32_t inputs, uint32_t outputs,
+                                 opencl_trial *trial);
+void tl__opencl_trial_end(opencl_trial *trial);
+/* Runs a kernel, compares what it computes with what the first one did, and times it. *wrong: it computes otherwise. */
+tl_status tl__opencl_trial_run(opencl_trial *trial, tl_backend_kernel *kernel, bool *wrong, double *seconds);
+
+/* ---- tune_blas.c ---- */
+
+/* Measures CLBlast's parameters where that was not done yet, and keeps them. */
+tl_status tl__opencl_tune_blas(opencl_device *device, const tl_tuning *tuning);
+/* Gives CLBlast what was kept. */
+tl_status tl__opencl_tuned_blas(opencl_device *device);
+
+#endif

@@ -1,0 +1,53 @@
+#!/bin/sh
+# tl selftest: the table, the JSON and the exit codes, on the CPU and on a backend that is right, wrong or refuses.
+. "$TL_TEST_SOURCE/tests/cli/lib.sh"
+mkdir backends && cp "$TL_TEST_BUILD/tests/plugin/.libs/fake.so" backends || exit 99
+operations="normalize conv2d conv2d_grad_input conv2d_grad_weight batchnorm batchnorm_grad relu relu_grad add maxpool2d
+    maxpool2d_grad avgpool2d avgpool2d_grad dropout cross_entropy cross_entropy_grad adam concat slice
+    upsample2d upsample2d_grad"
+
+run 0 "the CPU" selftest cpu
+prints_like '^cpu: .*, against the CPU backend$'
+for operation in $operations; do
+    prints_like "^$operation +[2-9][0-9] +[0-9]+ +0\.[0-9]{3}  ok +[a-z]"
+done
+prints_like '^21 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
+check_not "no word on stderr" test -s err
+
+TL_BACKEND_PATH=$work/backends
+export TL_BACKEND_PATH
+run 0 "a device that lacks operations" selftest fake
+prints_like '^conv2d +[0-9]+ +[0-9]+ +0\.[0-9]{3}  ok +slow$'
+prints_like '^adam +[0-9]+ +[0-9]+ +-  on the CPU'
+prints_like '^    fake:0: adam: it has no arithmetic for this operation \('
+prints_like '^    [0-9]+ of [0-9]+ on the CPU: fake:0: batchnorm: it has no arithmetic for the statistics of the batch \('
+prints_like ': 0 wrong, 14 on the CPU; '
+
+TL_FAKE_WRONG=conv2d:slightly
+export TL_FAKE_WRONG
+run 1 "a device that is wrong" selftest fake:0
+prints_like '^conv2d +[0-9]+ +[0-9]+ +inf  WRONG +slow$'
+prints_like '^    [0-9]+ of [0-9]+: y\[[0-9]+\] is [-0-9.e]+, on the CPU [-0-9.e]+, which may be [-0-9.e]+ apart \(x f32 \['
+prints_like '^relu .* ok '
+says "tl: fake:0 is wrong in: conv2d"
+run 1 "the same in JSON" selftest fake --json
+prints_like '"operation": "conv2d"'
+prints_like '"result": "wrong"'
+prints_like '"result": "cpu"'
+prints_like '"ok": false'
+if command -v python3 >/dev/null; then
+    check "it is JSON" python3 -c "import json; r = json.load(open('out')); assert len(r['operations']) == 21"
+else
+    skip "no python3"
+fi
+unset TL_FAKE_WRONG
+
+TL_FAKE_FAIL=enqueue:100
+export TL_FAKE_FAIL
+run 1 "a device that fails" selftest fake
+prints_like ': fake:0: enqueue 100 fails on demand \('
+unset TL_FAKE_FAIL
+run 2 "no such device" selftest gpu9
+run 2 "which device" selftest
+run 2 "one device at a time" selftest cpu fake
+finish
