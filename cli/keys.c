@@ -47,7 +47,7 @@ const cli_key cli_keys[] = {
      "Transparent images: drop the transparency, or lay them on white or black"},
     {"data", "decode", CLI_KEY_CHOICE, 0, 0, false, "exact fast", "exact", IN(decode),
      "JPEGs at least twice as large as resize: exact, the bytes that Pillow gives; fast, at a half, a quarter or an "
-     "eighth of the size at once, which takes 0.5 to 0.9 of the time, about 1 of 255 off in the mean and 25 at edges. A "
+     "eighth of the size at once, which takes 0.5 to 0.9 of the time, about 1 of 255 off in the mean and 25 at edges; a "
      "saved model does not keep it"},
     {"data", "workers", CLI_KEY_INT, 1, 256, false, "auto", "auto", IN(workers), "Threads that read and decode images"},
     {"data", "cache", CLI_KEY_TEXT, 0, 0, false, "auto", "auto", IN(cache),

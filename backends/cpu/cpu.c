@@ -185,6 +185,7 @@ static const tl_device_ops device_ops = {
     .queue_flush = queue_nothing,
     .queue_finish = queue_nothing,
     .prepare = tl__cpu_prepare,
+    .peak = tl__cpu_peak,
 };
 
 static tl_status option_threads(const tl_host *host, int *threads) {

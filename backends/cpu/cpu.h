@@ -63,6 +63,10 @@ void tl__cpu_release(cpu_device *device, void *memory); /* NULL is fine */
 tl_status tl__cpu_fail(const cpu_device *device, tl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- measure.c: peak of tl/backend.h ---- */
+
+tl_status tl__cpu_peak(tl_backend_device *base, int32_t dtype, double *flops);
+
 /* ---- parallel.c: the team ----
  * Cuts 0 .. count - 1 into one contiguous range per thread, at least `grain` items each (so that little work stays
  * on the calling thread), and runs `body` on each; returns when all are done. `thread` is below device->threads.

@@ -128,6 +128,12 @@ tl_status tl__device_prepare(tl_device *device, const tl_op_desc *op, const tl_o
     return TL_OK;
 }
 
+double tl__device_peak(tl_device *device, int32_t dtype) {
+    double flops = 0;
+    begin(device);
+    return device->ops.peak && device->ops.peak(device->handle, dtype, &flops) == TL_OK && flops > 0 ? flops : 0;
+}
+
 tl_status tl__device_bind(tl_device *device, tl_backend_kernel *kernel, const tl_view *views) {
     begin(device);
     return end(device, kernel->ops->bind(kernel, views), "bind");

@@ -77,12 +77,15 @@ prints_like '"name": "cpu"'
 prints_like '"usable": true'
 
 run 0 "bench --json" bench resnet18 --batch 1 --size 32 --json
-for key in images_per_second best_images_per_second resident_bytes ready_seconds arch batch size mode device flops; do
+for key in images_per_second best_images_per_second resident_bytes ready_seconds arch batch size mode device flops \
+    flops_per_second peak_flops_per_second peak_type share_of_peak; do
     prints_like "^  \"$key\": "
 done
+prints_like '"peak_type": "fp32"'
 run 0 "bench --layers, training the head" bench resnet18 --batch 2 --size 32 --mode head --layers
-prints_like '^node '
-prints_like 'conv2d'
+prints_like '^node .* peak$'
+prints_like 'conv2d .*%$'
+prints_like '^all .*%$'
 prints_like 'images/s'
 
 # no colours, no bar, where stderr is no terminal; output that does not arrive is a failure

@@ -293,6 +293,11 @@ typedef struct tl_device_ops {
      * opened is not measured again. TL_UNSUPPORTED: there is nothing to choose. */
     tl_status (*tune)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
                       uint32_t output_count, const tl_tuning *tuning);
+
+    /* Optional. Multiplications and additions a second that the whole device does at most on numbers of a type
+     * (tl_dtype; sums in float), measured now on registers alone, in a tenth of a second or so. It is what speeds are
+     * compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
+    tl_status (*peak)(tl_backend_device *device, int32_t dtype, double *flops);
 } tl_device_ops;
 
 /* All are required. */
