@@ -158,6 +158,7 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
         .alignment = CPU_ALIGNMENT,
         .units = (uint32_t)device->threads,
         .description = device->description,
+        .identity = device->identity,
     };
     memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
     return TL_OK;
@@ -263,6 +264,7 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
     };
     snprintf(device->description, sizeof(device->description), "%s, %d thread%s", tl__cpu_isa_title(isa), threads,
              threads == 1 ? "" : "s");
+    snprintf(device->identity, sizeof(device->identity), "%s%s", tl__cpu_isa_title(isa), winograd ? ", Winograd" : "");
     *out = &device->base;
     return TL_OK;
 }

@@ -48,7 +48,7 @@ typedef struct cpu_device {
     const struct cpu_kernels *kernels; /* of that instruction set */
     size_t l1, l2, l3;                 /* cache sizes in bytes */
     uint64_t memory;
-    char description[64];
+    char description[64], identity[64];
     cpu_constant *constants;
 } cpu_device;
 

@@ -25,6 +25,7 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
         .alignment = OPENCL_ALIGNMENT,
         .units = device->units,
         .description = device->description,
+        .identity = device->identity,
     };
     memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
     return TL_OK;
