@@ -126,8 +126,8 @@ static tl_status try_list(opencl_kernel *kernel, const char *name) {
 
 /* What was asked for, or else what was found fastest before, or else the best guess. */
 static tl_status choose(opencl_kernel *kernel, const char *name) {
-    const char *asked = name ? name : asked_for(kernel), *tuned = asked ? NULL : tl__opencl_tuned(kernel);
-    tl_status status = tuned ? try_list(kernel, tuned) : TL_UNSUPPORTED;
+    const char *tuned = tl__opencl_tuned(kernel), *asked = name ? name : asked_for(kernel);
+    tl_status status = tuned && !asked ? try_list(kernel, tuned) : TL_UNSUPPORTED;
     if (status == TL_UNSUPPORTED)
         status = try_list(kernel, asked);
     /* Constants are in launches already, or were derived from. */

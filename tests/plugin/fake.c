@@ -126,6 +126,7 @@ static const tl_device_ops all_ops = {
     .queue_flush = fake_queue_flush,
     .queue_finish = fake_queue_finish,
     .prepare = fake_prepare,
+    .tune = fake_tune,
 };
 
 static void spoil_ops(fake_device *device) {
@@ -137,7 +138,7 @@ static void spoil_ops(fake_device *device) {
         FUNCTION(properties),   FUNCTION(close),         FUNCTION(buffer_create), FUNCTION(buffer_destroy),
         FUNCTION(buffer_host),  FUNCTION(queue_create),  FUNCTION(queue_destroy), FUNCTION(queue_write),
         FUNCTION(queue_read),   FUNCTION(queue_zero),    FUNCTION(queue_flush),   FUNCTION(queue_finish),
-        FUNCTION(prepare),
+        FUNCTION(prepare),      FUNCTION(tune),
     };
     const char *lacks = fake_option(device->host, "lacks", "");
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
@@ -296,6 +297,7 @@ TL_BACKEND_ENTRY(fake) {
         .priority = (int32_t)strtol(environment("priority"), NULL, 10),
         .probe = probe,
         .open = device_open,
+        .tuned = fake_tuned,
     };
     return spoil_table(host);
 }

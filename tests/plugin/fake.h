@@ -92,6 +92,13 @@ tl_status fake_kernel_enqueue(tl_backend_kernel *base, tl_backend_queue *queue);
 void fake_kernel_release(tl_backend_kernel *base);
 void fake_kernel_run(fake_kernel *kernel);
 
+/* ---- fake_tune.c ---- */
+
+tl_status fake_tune(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands, uint32_t inputs,
+                    uint32_t outputs, const tl_tuning *tuning);
+tl_status fake_tuned(const tl_host *host, uint32_t index, int forget, void *user,
+                     void (*each)(void *user, const tl_tuned *tuned));
+
 /* ---- fake_ops.c ---- */
 
 /* Slow and obvious arithmetic for this form, or NULL with the reason why there is none. */

@@ -2,7 +2,7 @@
 # installed one would be: -rpath makes libtool build it shared.
 check_LTLIBRARIES += %reldir%/fake.la libtl-test-plugin.la
 %canon_reldir%_fake_la_SOURCES = %reldir%/fake.h %reldir%/fake.c %reldir%/fake_kernel.c \
-	%reldir%/fake_ops.c %reldir%/fake_queue.c
+	%reldir%/fake_ops.c %reldir%/fake_queue.c %reldir%/fake_tune.c
 %canon_reldir%_fake_la_CFLAGS = $(AM_CFLAGS)
 %canon_reldir%_fake_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
