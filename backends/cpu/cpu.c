@@ -224,12 +224,12 @@ static tl_status option_isa(const tl_host *host, cpu_isa *isa) {
     return fail(host, TL_ERROR_ARGUMENT, "cpu: %s = %s: this machine has %s", source, text, names);
 }
 
-/* Off unless asked for: its rounding errors are several times those of direct convolution, which matters where a
- * training's masks hang on values near 0. */
-static tl_status option_winograd(const tl_host *host, bool *winograd) {
+/* Its rounding errors are several times those of direct convolution, which matters where a training's masks hang on
+ * values near 0: libtl says where (tl_op_desc.exact). The option overrules it. */
+static tl_status option_winograd(const tl_host *host, cpu_winograd_use *use) {
     const char *text = host->option(host->user, "winograd");
-    *winograd = text && strcmp(text, "1") == 0;
-    if (!text || *winograd || strcmp(text, "0") == 0)
+    *use = !text ? CPU_WINOGRAD_AUTO : strcmp(text, "1") == 0 ? CPU_WINOGRAD_ALWAYS : CPU_WINOGRAD_NEVER;
+    if (!text || strcmp(text, "1") == 0 || strcmp(text, "0") == 0)
         return TL_OK;
     return fail(host, TL_ERROR_ARGUMENT, "cpu: winograd = %s: it takes 0 or 1", text);
 }
@@ -237,7 +237,7 @@ static tl_status option_winograd(const tl_host *host, bool *winograd) {
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
     int threads;
     cpu_isa isa;
-    bool winograd;
+    cpu_winograd_use winograd;
     if (index != 0)
         return fail(host, TL_ERROR_NOT_FOUND, "cpu: there is one device, not %u", (unsigned)index + 1);
     tl_status status = option_threads(host, &threads);

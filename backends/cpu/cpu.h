@@ -21,6 +21,9 @@
 
 struct cpu_kernels;
 
+/* Where convolutions may use Winograd's algorithm: nowhere, where the operation need not be exact, everywhere. */
+typedef enum cpu_winograd_use { CPU_WINOGRAD_NEVER, CPU_WINOGRAD_AUTO, CPU_WINOGRAD_ALWAYS } cpu_winograd_use;
+
 typedef enum cpu_isa { CPU_ISA_BASELINE, CPU_ISA_AVX2, CPU_ISA_AVX512, CPU_ISA_NEON, CPU_ISA_COUNT } cpu_isa;
 
 /* ---- isa.c: what the machine is ---- */
@@ -44,7 +47,7 @@ typedef struct cpu_device {
     const tl_host *host;
     int threads;
     cpu_isa isa;
-    bool winograd; /* 3x3 convolutions may use Winograd's algorithm */
+    cpu_winograd_use winograd;
     const struct cpu_kernels *kernels; /* of that instruction set */
     size_t l1, l2, l3;                 /* cache sizes in bytes */
     uint64_t memory;

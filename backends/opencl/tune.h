@@ -52,8 +52,9 @@ typedef struct opencl_trial {
 tl_status tl__opencl_trial_begin(opencl_device *device, const tl_operand *operands, uint32_t inputs, uint32_t outputs,
                                  opencl_trial *trial);
 void tl__opencl_trial_end(opencl_trial *trial);
-/* Runs a kernel, compares what it computes with what the first one did, and times it. *wrong: it computes otherwise. */
-tl_status tl__opencl_trial_run(opencl_trial *trial, tl_backend_kernel *kernel, bool *wrong, double *seconds);
+/* Runs a kernel, compares what it computes with what the first one did, and times it, with less care where it takes
+ * twice as long as `best` (0: none yet). *wrong: it computes otherwise. */
+tl_status tl__opencl_trial_run(opencl_trial *trial, tl_backend_kernel *kernel, double best, bool *wrong, double *seconds);
 
 /* ---- tune_blas.c ---- */
 

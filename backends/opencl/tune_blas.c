@@ -61,6 +61,8 @@ static const kind kinds[KINDS] = {
     {"XgemmDirect", direct_names, COUNT(direct_names), direct, (int)COUNT(direct)},
     {"GemmRoutine", routine_names, COUNT(routine_names), routine, (int)COUNT(routine)},
 };
+#define ENOUGH 0.1 /* seconds of measuring */
+#define RUNS 16
 #define OWN "CLBlast's own"
 
 static tl_status set(opencl_device *device, const kind *k, int which) {
@@ -133,8 +135,9 @@ static tl_status multiply(square *s, int times) {
     return status == TL_OK ? finished : status;
 }
 
-/* Seconds of one product with the parameters that are set now. TL_UNSUPPORTED where it computes otherwise. */
-static tl_status time_it(square *s, double *seconds) {
+/* Seconds of one product with the parameters that are set now; what takes twice as long as `best` is not measured with
+ * care. TL_UNSUPPORTED where it computes otherwise. */
+static tl_status time_it(square *s, double best, double *seconds) {
     const size_t count = (size_t)(s->n * s->n), bytes = count * sizeof(float);
     size_t temporary = 0;
     tl_view c = {s->c, 0, bytes};
@@ -155,14 +158,17 @@ static tl_status time_it(square *s, double *seconds) {
     if (status != TL_OK)
         return status;
     s->first = false;
-    double best = 0;
-    for (int i = 0; i < 5 && status == TL_OK; i++) {
+    double least = 0, begin = tl__opencl_seconds();
+    int done = 0;
+    while (status == TL_OK && (done == 0 || (done < RUNS && tl__opencl_seconds() - begin < ENOUGH &&
+                                             (best <= 0 || least < 2 * best)))) {
         double at = tl__opencl_seconds();
-        status = multiply(s, 3);
-        double each = (tl__opencl_seconds() - at) / 3;
-        best = i == 0 || each < best ? each : best;
+        status = multiply(s, 1);
+        double each = tl__opencl_seconds() - at;
+        least = done == 0 || each < least ? each : least;
+        done++;
     }
-    *seconds = best;
+    *seconds = least;
     return status;
 }
 
@@ -181,7 +187,7 @@ static tl_status measure_sets(opencl_device *device, const kind *k, int64_t n, c
     tl_status status = square_begin(device, n, &s);
     if (status != TL_OK)
         return status;
-    status = time_it(&s, &own);
+    status = time_it(&s, 0, &own);
     if (status == TL_OK && !report(tuning, k, OWN, own, ""))
         status = tl__opencl_fail(device, TL_CANCELLED, "cancelled while measuring");
     best = own;
@@ -189,7 +195,7 @@ static tl_status measure_sets(opencl_device *device, const kind *k, int64_t n, c
         double seconds = -1;
         tl_status one = set(device, k, i);
         if (one == TL_OK)
-            one = time_it(&s, &seconds);
+            one = time_it(&s, fastest < 0 ? own : best_set, &seconds);
         if (device->lost)
             status = one;
         else if (!report(tuning, k, k->sets[i].name, one == TL_OK ? seconds : -1, one == TL_OK ? "" : device->failure))
@@ -237,7 +243,7 @@ static tl_status measure_routine(opencl_device *device, const tl_tuning *tuning)
         for (int way = 0; way < 2 && status == TL_OK; way++) {
             status = set_routine(device, way ? always : never);
             if (status == TL_OK)
-                status = time_it(&s, &seconds[way]);
+                status = time_it(&s, way ? seconds[0] : 0, &seconds[way]);
         }
         square_end(&s);
         best = seconds[1];

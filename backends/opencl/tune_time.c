@@ -124,7 +124,7 @@ static tl_status compare(opencl_trial *t, bool *wrong) {
     return status;
 }
 
-tl_status tl__opencl_trial_run(opencl_trial *t, tl_backend_kernel *kernel, bool *wrong, double *seconds) {
+tl_status tl__opencl_trial_run(opencl_trial *t, tl_backend_kernel *kernel, double best, bool *wrong, double *seconds) {
     *wrong = false;
     tl_status status = bind(t, kernel);
     if (status == TL_OK)
@@ -135,16 +135,17 @@ tl_status tl__opencl_trial_run(opencl_trial *t, tl_backend_kernel *kernel, bool 
         status = compare(t, wrong);
     if (status != TL_OK || *wrong)
         return status;
-    double best = 0, begin = tl__opencl_seconds();
+    double least = 0, begin = tl__opencl_seconds();
     int times = 1, done = 0;
-    while (status == TL_OK && (done < 2 || (done < RUNS && tl__opencl_seconds() - begin < ENOUGH))) {
+    while (status == TL_OK && (done == 0 || (done < RUNS && tl__opencl_seconds() - begin < ENOUGH &&
+                                             (best <= 0 || least < 2 * best)))) {
         double at = tl__opencl_seconds(), each;
         status = run(t, kernel, times);
         each = (tl__opencl_seconds() - at) / times;
-        best = done == 0 || each < best ? each : best;
+        least = done == 0 || each < least ? each : least;
         times = each * 16 < PORTION ? 16 : each < PORTION ? (int)(PORTION / each) + 1 : 1;
         done++;
     }
-    *seconds = best;
+    *seconds = least;
     return status;
 }

@@ -134,6 +134,16 @@ double tl__device_peak(tl_device *device, int32_t dtype) {
     return device->ops.peak && device->ops.peak(device->handle, dtype, &flops) == TL_OK && flops > 0 ? flops : 0;
 }
 
+tl_status tl__device_tune(tl_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
+                          uint32_t output_count, const tl_tuning *tuning) {
+    tl_op_desc desc = *op;
+    desc.size = sizeof desc;
+    if (!device->ops.tune)
+        return tl__fail(device->context, TL_UNSUPPORTED, "%s: its backend has nothing to choose", device->name);
+    begin(device);
+    return end(device, device->ops.tune(device->handle, &desc, operands, input_count, output_count, tuning), "tune");
+}
+
 tl_status tl__device_bind(tl_device *device, tl_backend_kernel *kernel, const tl_view *views) {
     begin(device);
     return end(device, kernel->ops->bind(kernel, views), "bind");

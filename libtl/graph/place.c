@@ -39,7 +39,8 @@ static int operand_value(const tl__node *node, const tl__op_rule *rule, int i) {
     return i < rule->input_count ? node->in[i] : node->out[i - rule->input_count];
 }
 
-static tl_status prepare(tl__plan *plan, const tl__node *node, int device, tl_backend_kernel **kernel) {
+/* A kernel for the node, or with `tuning` a choice of what will be one. */
+static tl_status prepare(tl__plan *plan, const tl__node *node, int device, const tl_tuning *tuning, tl_backend_kernel **kernel) {
     const tl__op_rule *rule = tl__op_rule_of(node->op.op);
     tl_operand operands[TL_MAX_INPUTS + TL_MAX_OUTPUTS] = {{{0}, NULL}};
     loader loaders[TL_MAX_INPUTS] = {0};
@@ -56,7 +57,9 @@ static tl_status prepare(tl__plan *plan, const tl__node *node, int device, tl_ba
             operands[i].constant = &loaders[i].constant;
         }
     }
-    tl_status status = tl__device_prepare(on, &node->op, operands, (uint32_t)rule->input_count, (uint32_t)rule->output_count, kernel);
+    uint32_t inputs = (uint32_t)rule->input_count, outputs = (uint32_t)rule->output_count;
+    tl_status status = tuning ? tl__device_tune(on, &node->op, operands, inputs, outputs, tuning)
+                              : tl__device_prepare(on, &node->op, operands, inputs, outputs, kernel);
     for (int i = 0; i < TL_MAX_INPUTS; i++)
         tl__free(plan->context, loaders[i].data);
     return status;
@@ -224,7 +227,7 @@ static bool touches(const tl__graph *graph, int index, tl_dtype dtype) {
 static tl_status place_node(tl__plan *plan, int index, bool split) {
     tl_backend_kernel *kernel = NULL;
     int parts[4];
-    tl_status status = prepare(plan, &plan->graph->nodes[index], TL__DEVICE, &kernel);
+    tl_status status = prepare(plan, &plan->graph->nodes[index], TL__DEVICE, NULL, &kernel);
     if (status == TL_OK)
         return add_kernel(plan, index, TL__DEVICE, kernel);
     const tl_dtype storage = plan->graph->storage;
@@ -246,7 +249,7 @@ static tl_status place_node(tl__plan *plan, int index, bool split) {
     if (status != TL_UNSUPPORTED || !plan->options.fallback)
         return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__op_rule_of(node->op.op)->name);
     TL__TRY(tl__plan_note_refusal(plan, node));
-    status = prepare(plan, node, TL__FALLBACK, &kernel);
+    status = prepare(plan, node, TL__FALLBACK, NULL, &kernel);
     if (status != TL_OK)
         return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__op_rule_of(node->op.op)->name);
     return add_kernel(plan, index, TL__FALLBACK, kernel);
@@ -263,5 +266,20 @@ tl_status tl__plan_place(tl__plan *plan) {
         if (plan->graph->values[v].kind == TL__VALUE_INPUT && plan->value_slots[v][TL__DEVICE] < 0)
             if (home_slot(plan, (int)v, TL__DEVICE) < 0)
                 return TL_ERROR_MEMORY;
+    return TL_OK;
+}
+
+tl_status tl__plan_tune(tl__plan *plan, const tl_tuning *tuning, void *user,
+                        void (*at)(void *user, const char *node, const char *operation)) {
+    for (size_t s = 0; s < plan->step_count; s++) {
+        const tl__step *step = &plan->steps[s];
+        const tl__node *node = &plan->graph->nodes[step->node];
+        if (!step->kernel || step->device != TL__DEVICE)
+            continue;
+        at(user, node->name, tl__plan_operation(plan, step));
+        tl_status status = prepare(plan, node, TL__DEVICE, tuning, NULL);
+        if (status != TL_OK && status != TL_UNSUPPORTED)
+            return tl__fail_at(plan->context, status, "%s (%s)", node->name, tl__plan_operation(plan, step));
+    }
     return TL_OK;
 }

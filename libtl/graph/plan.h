@@ -47,6 +47,10 @@ tl_status tl__plan_run_timed(tl__plan *plan, void *user,
                              void (*each)(void *user, const char *node, const char *op, const char *implementation,
                                           double seconds, double flops));
 
+/* Has the device measure how to do each node; says before which one it is. The plan itself stays as it is. */
+tl_status tl__plan_tune(tl__plan *plan, const tl_tuning *tuning, void *user,
+                        void (*at)(void *user, const char *node, const char *operation));
+
 double tl__plan_flops(const tl__plan *plan);
 uint64_t tl__plan_bytes(const tl__plan *plan); /* of the arenas that it needs */
 uint64_t tl__plan_device_bytes(const tl__plan *plan); /* of that on the device */

@@ -183,7 +183,8 @@ def run(command, environment=None):
         errors.seek(0)
         text, complaint = out.read(), errors.read().strip()
     if process.returncode:
-        raise Failed(f"{os.path.basename(command[0])} failed ({process.returncode}): {complaint.splitlines()[-1] if complaint else ''}")
+        last = " / ".join(complaint.splitlines()[-2:])
+        raise Failed(f"{os.path.basename(command[0])} ended with {process.returncode}: {last}")
     others = (busy_ticks() - before) / os.sysconf("SC_CLK_TCK") - own.ru_utime - own.ru_stime
     return text, seconds, own.ru_maxrss * 1024, max(0.0, others / seconds / os.cpu_count())
 

@@ -9,7 +9,7 @@ prints_like '^Usage: tl VERB'
 cp out help
 run 0 "help" help
 check "help and --help are one" cmp out help
-for verb in train eval predict inspect convert devices features selftest bench; do
+for verb in train eval predict inspect convert devices features selftest tune bench; do
     check "the help lists $verb" grep -q "^  $verb " help
     run 0 "$verb --help" $verb --help
     prints_like "^Usage: tl $verb "

@@ -32,16 +32,27 @@ typedef int4 wide_int;
 
 /* The same where only the first `count` may be touched; the rest reads as 0. By halves, not through an array, which a
  * GPU would keep in memory; and with an int, because Mesa 22 on llvmpipe compares longs wrongly. */
-#define DEFINE_SOME(type)                                                    \
-    type##4 load_some4_##type(const global type *p, int count) {             \
-        type##2 rest = (type##2)((count & 1) ? p[count & 2] : (type)0, 0);    \
-        return (count & 2) ? (type##4)(p[0], p[1], rest) : (type##4)(rest, 0, 0); \
-    }                                                                         \
-    void store_some4_##type(type##4 v, global type *p, int count) {           \
-        if (count & 2)                                                        \
-            vstore2(v.lo, 0, p);                                              \
-        if (count & 1)                                                        \
-            p[count & 2] = (count & 2) ? v.s2 : v.s0;                         \
+#define DEFINE_SOME(type)                                            \
+    type##4 load_some4_##type(const global type *p, int count) {     \
+        type##4 v = 0;                                               \
+        if (count & 2) {                                             \
+            v.s0 = p[0];                                             \
+            v.s1 = p[1];                                             \
+            if (count & 1)                                           \
+                v.s2 = p[2];                                         \
+        } else if (count & 1) {                                      \
+            v.s0 = p[0];                                             \
+        }                                                            \
+        return v;                                                    \
+    }                                                                \
+    void store_some4_##type(type##4 v, global type *p, int count) {  \
+        if (count & 2) {                                             \
+            vstore2(v.lo, 0, p);                                     \
+            if (count & 1)                                           \
+                p[2] = v.s2;                                         \
+        } else if (count & 1) {                                      \
+            p[0] = v.s0;                                             \
+        }                                                            \
     }
 DEFINE_SOME(float)
 #if TL_VECTORS

@@ -157,6 +157,7 @@ typedef struct tl_op_desc {
     float smoothing, scale;
     int32_t extent[2]; /* height, width: avgpool2d, upsample2d: of y; gradients of convolutions, pools, upsample2d: of dx */
     int32_t first, count; /* channels: slice */
+    int32_t exact; /* no algorithm with larger rounding errors than direct summation: masks of gradients hang on it */
 } tl_op_desc;
 
 /* An operand whose contents never change once the plan is made: frozen weights, tables. `id` names the contents:

@@ -18,6 +18,7 @@
 #include <tl/selftest.h>
 #include <tl/status.h>
 #include <tl/train.h>
+#include <tl/tune.h>
 #include <tl/version.h>
 #include <tl/weights.h>
 
