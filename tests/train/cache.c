@@ -267,6 +267,14 @@ static void test_what_invalidates(void **state) {
         assert_same(&a, &c);
         assert_same(&b, &c);
     }
+    /* what the device was told of its algorithms */
+    for (int i = 0; i < 2; i++) {
+        setenv("TL_CPU_WINOGRAD", i ? "1" : "0", 1);
+        assert_int_equal(run(&base, folder).found, 0);
+        assert_int_equal(run(&base, folder).found, all);
+    }
+    unsetenv("TL_CPU_WINOGRAD");
+    assert_int_equal(run(&base, folder).found, all);
     /* one image becomes another's, one is added, one is a copy under another name, one goes */
     snprintf(from, sizeof from, "%s/class0/0.png", folder);
     snprintf(to, sizeof to, "%s/class0/1.png", folder);
