@@ -40,8 +40,9 @@ static void say(const request *r, const tl_features *features)
     if (!r->json) {
         if (info.images_found > 0)
             cli_note("features  %s/%s from cache", cli_grouped(info.images_found), cli_grouped(info.images));
-        cli_print("%s · %s images · %s numbers each, %s [%lld, %lld, %lld]\n", r->output, cli_grouped(info.images), cli_grouped(info.count),
-                  info.at, (long long)info.shape[0], (long long)info.shape[1], (long long)info.shape[2]);
+        cli_print("%s · %s images · %s numbers each, %s [%lld, %lld, %lld]\n", r->output, cli_grouped(info.images),
+                  cli_grouped(info.count), info.at, (long long)info.shape[0], (long long)info.shape[1],
+                  (long long)info.shape[2]);
         return;
     }
     json_t *object = json_object(), *shape = json_array();
@@ -56,7 +57,8 @@ static void say(const request *r, const tl_features *features)
     cli_json_print(object);
 }
 
-static int extract(const request *r, tl_context *context, tl_model *model, tl_device *device, const tl_dataset *data, const cli_config *config)
+static int extract(const request *r, tl_context *context, tl_model *model, tl_device *device, const tl_dataset *data,
+                   const cli_config *config)
 {
     tl_features *features = NULL;
     tl_features_options o;
@@ -98,7 +100,8 @@ static int from_config(request *r)
     int code = cli_job_open(&config, &job);
     if (code == CLI_DONE) {
         tl_status status = tl_dataset_open(job.context, r->data_path ? r->data_path : config.train, &data);
-        code = status == TL_OK ? extract(r, job.context, job.model, job.device, data, &config) : cli_failed(job.context, status, NULL);
+        code = status == TL_OK ? extract(r, job.context, job.model, job.device, data, &config)
+                               : cli_failed(job.context, status, NULL);
     }
     tl_dataset_destroy(data);
     cli_job_close(&job);
@@ -135,16 +138,18 @@ static int check(const request *r, int operands)
 {
     static const char *const formats[] = {"npy", "safetensors"};
     if (operands < 1 || operands > 2)
-        return cli_usage("features", "a configuration, or a model and a folder of images: tl features CONFIG.ini|MODEL DATA -o FILE");
+        return cli_usage("features", "a configuration, or a model and a folder of images, are needed");
     if (!cli_ends_with(r->source, ".ini") && operands != 2)
-        return cli_usage("features", "which images? tl features MODEL DATA -o FILE (a configuration, which names some, ends with .ini)");
+        return cli_usage("features", "which images? tl features MODEL DATA -o FILE (a configuration ends with .ini)");
     if (!cli_ends_with(r->source, ".ini") && r->override_count > 0)
-        return cli_usage("features", "-s is for configurations, and %s is none (its name does not end with .ini)", r->source);
+        return cli_usage("features", "-s is for configurations, and %s is none (its name does not end with .ini)",
+                         r->source);
     if (!r->output)
         return cli_usage("features", "where to? tl features ... -o FILE");
     if (r->format && strcmp(r->format, "npy") && strcmp(r->format, "safetensors")) {
         const char *near = cli_nearest(r->format, formats, CLI_COUNT(formats));
-        return cli_usage("features", "--format %s: npy or safetensors%s%s%s", r->format, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        return cli_usage("features", "--format %s: npy or safetensors%s%s%s", r->format, near ? "; did you mean " : "",
+                         near ? near : "", near ? "?" : "");
     }
     if (!r->format && !cli_ends_with(r->output, ".npy") && !cli_ends_with(r->output, ".safetensors"))
         return cli_usage("features", "%s: neither .npy nor .safetensors; --format says which", r->output);
@@ -153,7 +158,8 @@ static int check(const request *r, int operands)
 
 static int work(request *r, int argc, char **argv)
 {
-    static const char *const fallbacks[] = {[TL_FALLBACK_WARN] = "warn", [TL_FALLBACK_ERROR] = "error", [TL_FALLBACK_ALLOW] = "allow"};
+    static const char *const fallbacks[] = {
+        [TL_FALLBACK_WARN] = "warn", [TL_FALLBACK_ERROR] = "error", [TL_FALLBACK_ALLOW] = "allow"};
     char *owned[3] = {NULL, NULL, NULL};
     r->source = argc > optind ? argv[optind] : "";
     r->data_path = argc - optind == 2 ? argv[optind + 1] : NULL;
@@ -209,8 +215,9 @@ const cli_verb cli_features = {
     .name = "features",
     .usage = "[OPTION]... CONFIG.ini [DATA] | MODEL DATA -o FILE",
     .summary = "Writes what a network makes of images before its head, for other programs.",
-    .details = "The images are those of DATA, one folder a class, or of the configuration's training folder. A .safetensors\n"
-               "file holds features, labels and, as metadata, the paths; beside X.npy there are X.labels.npy and X.files.txt.\n",
+    .details = "The images are those of DATA, one folder a class, or of the configuration's training folder.\n"
+               "A .safetensors file holds features, labels and, as metadata, the paths; beside X.npy there are\n"
+               "X.labels.npy and X.files.txt.\n",
     .options = options,
     .run = run,
 };

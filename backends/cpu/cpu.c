@@ -264,7 +264,9 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
     };
     snprintf(device->description, sizeof(device->description), "%s, %d thread%s", tl__cpu_isa_title(isa), threads,
              threads == 1 ? "" : "s");
-    snprintf(device->identity, sizeof(device->identity), "%s%s", tl__cpu_isa_title(isa), winograd ? ", Winograd" : "");
+    static const char *const uses[] = {
+        [CPU_WINOGRAD_NEVER] = "nowhere", [CPU_WINOGRAD_AUTO] = "where it may be", [CPU_WINOGRAD_ALWAYS] = "everywhere"};
+    snprintf(device->identity, sizeof(device->identity), "%s, Winograd %s", tl__cpu_isa_title(isa), uses[winograd]);
     *out = &device->base;
     return TL_OK;
 }

@@ -55,7 +55,8 @@ tl__hash tl__build_hash(void (*code)(void)) {
     if (s.id)
         return tl__hash_bytes(s.id, s.size, 0);
     if (s.path && stat(s.path, &st) == 0) {
-        uint64_t file[] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+        uint64_t file[] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+                           (uint64_t)st.st_mtim.tv_nsec};
         return tl__hash_bytes(file, sizeof file, 1);
     }
     return (tl__hash){0, 0};

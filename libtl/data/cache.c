@@ -169,7 +169,8 @@ static void drop_file(tl__cache *cache) {
 /* Nothing but the header as this cache would write it will do. */
 static bool header_fits(const tl__cache *cache, const struct stat *st) {
     uint8_t expected[TL__CACHE_HEADER], found[TL__CACHE_HEADER];
-    if (!S_ISREG(st->st_mode) || st->st_size < TL__CACHE_HEADER || pread(cache->fd, found, sizeof found, 0) != TL__CACHE_HEADER)
+    if (!S_ISREG(st->st_mode) || st->st_size < TL__CACHE_HEADER ||
+        pread(cache->fd, found, sizeof found, 0) != TL__CACHE_HEADER)
         return false;
     make_header(cache, expected);
     return memcmp(expected, found, sizeof found) == 0;
@@ -229,7 +230,8 @@ static tl_status begin(tl__cache *cache, const char *stem) {
     tl_context *context = cache->context;
     bool grown;
     TL__TRY(tl__cache_make_folder(context, cache->folder));
-    cache->path = tl__printf(context, "%s/%s-%016llx" TL__CACHE_ENDING, cache->folder, stem, (unsigned long long)cache->key.low);
+    cache->path =
+        tl__printf(context, "%s/%s-%016llx" TL__CACHE_ENDING, cache->folder, stem, (unsigned long long)cache->key.low);
     cache->scratch = cache->path ? tl__calloc(context, 1, (size_t)cache->stride) : NULL;
     if (!cache->scratch)
         return TL_ERROR_MEMORY;
@@ -240,7 +242,8 @@ static tl_status begin(tl__cache *cache, const char *stem) {
     return TL_OK;
 }
 
-tl_status tl__cache_open(tl_context *context, const char *folder, const char *stem, const char *about, size_t count, uint64_t limit, tl__cache **out) {
+tl_status tl__cache_open(tl_context *context, const char *folder, const char *stem, const char *about, size_t count,
+                         uint64_t limit, tl__cache **out) {
     tl__cache *cache = tl__calloc(context, 1, sizeof *cache);
     if (!cache)
         return TL_ERROR_MEMORY;
@@ -275,8 +278,8 @@ void tl__cache_close(tl__cache *cache) {
 
 /* ---- writing ---- */
 
-/* A file of a header alone, locked, that takes the path's name only when it is whole. False: errno says why. EEXIST: another
- * process was faster. */
+/* A file of a header alone, locked, that takes the path's name only when it is whole. False: errno says why. EEXIST:
+ * another process was faster. */
 static bool make_file(tl__cache *cache, const char *temporary, bool replace) {
     uint8_t bytes[TL__CACHE_HEADER];
     unlink(temporary); /* of an earlier process with this number */
@@ -286,7 +289,8 @@ static bool make_file(tl__cache *cache, const char *temporary, bool replace) {
     make_header(cache, bytes);
     bool made = flock(fd, LOCK_EX | LOCK_NB) == 0 && write_at(fd, bytes, sizeof bytes, 0) &&
                 (replace ? rename(temporary, cache->path) : link(temporary, cache->path)) == 0;
-    if (!made && !replace && errno != EEXIST && (errno == EPERM || errno == ENOTSUP || errno == ENOSYS || errno == EMLINK))
+    if (!made && !replace && errno != EEXIST &&
+        (errno == EPERM || errno == ENOTSUP || errno == ENOSYS || errno == EMLINK))
         made = rename(temporary, cache->path) == 0; /* a file system without links: the slower process' file is lost */
     int code = errno;
     unlink(temporary);
@@ -315,7 +319,8 @@ static tl_status create(tl__cache *cache, bool replace, bool *made) {
 /* Is what we have open still what the path names? */
 static bool is_current(const tl__cache *cache) {
     struct stat ours, theirs;
-    return fstat(cache->fd, &ours) == 0 && stat(cache->path, &theirs) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+    return fstat(cache->fd, &ours) == 0 && stat(cache->path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+           ours.st_ino == theirs.st_ino;
 }
 
 static tl_status never(const tl__cache *cache, const char *what, int code, tl__cache_lock *lock) {

@@ -1,13 +1,13 @@
 /* data/cache.h: rows of floats kept in a file, found by a hash.
  *
- * One file is for one text, `about`, that says what the rows were computed from: other text, other file. It is a header and
- * then slots of one size, each with a row, its key and a checksum over both, so that every slot proves itself: nothing has
- * to be flushed in any order, and what a crash, a full disk or a failing one left of a slot is as good as none. Slots are
- * only ever added. One process at a time adds, holding a lock; others read, or compute for themselves. A file that does not
- * begin with its own header is replaced.
+ * One file is for one text, `about`, that says what the rows were computed from: other text, other file. It is a header
+ * and then slots of one size, each with a row, its key and a checksum over both, so that every slot proves itself:
+ * nothing has to be flushed in any order, and what a crash, a full disk or a failing one left of a slot is as good as
+ * none. Slots are only ever added. One process at a time adds, holding a lock; others read, or compute for themselves.
+ * A file that does not begin with its own header is replaced.
  *
- * What goes wrong here never ends the work: only TL_ERROR_MEMORY and TL_CANCELLED come from these functions beside what a
- * caller can do without the file for. Knows core only. */
+ * Whoever uses it can do without: what fails with TL_ERROR_IO or TL_ERROR_LIMIT costs time, not results. Knows core
+ * only. */
 #ifndef TL__CACHE_H
 #define TL__CACHE_H
 
@@ -38,9 +38,11 @@ typedef struct tl__cache {
     uint64_t damaged;    /* how often a key had slots and none of them matched its checksum */
 } tl__cache;
 
-/* Opens the file for `about` in `folder`, which is made where it is missing; a file that is not there yet is fine. `stem`
- * begins its name. `about` must live as long. TL_ERROR_IO: the folder or the file cannot be used; TL_ERROR_MEMORY. */
-tl_status tl__cache_open(tl_context *context, const char *folder, const char *stem, const char *about, size_t count, uint64_t limit, tl__cache **out);
+/* Opens the file for `about` in `folder`, which is made where it is missing; a file that is not there yet is fine.
+ * `stem` begins its name. `about` must live as long. TL_ERROR_IO: the folder or the file cannot be used;
+ * TL_ERROR_MEMORY. */
+tl_status tl__cache_open(tl_context *context, const char *folder, const char *stem, const char *about, size_t count,
+                         uint64_t limit, tl__cache **out);
 void tl__cache_close(tl__cache *cache); /* NULL is fine; the rows that were found go with it */
 
 /* The slot of a key, its row checked; TL__CACHE_NONE: it is not there. It is that row's until reserve begins anew. */
@@ -62,22 +64,23 @@ typedef enum tl__cache_lock {
 tl_status tl__cache_try_lock(tl__cache *cache, tl__cache_lock *lock);
 void tl__cache_unlock(tl__cache *cache);
 
-/* Makes room for `rows` more: files of the same folder that were used longest ago go; where this one holds too much else, it
- * begins anew (*anew), its `kept` rows being copied. TL_ERROR_LIMIT: they would take more than the limit; TL_ERROR_IO,
- * TL_ERROR_MEMORY. */
+/* Makes room for `rows` more: files of the same folder that were used longest ago go; where this one holds too much
+ * else, it begins anew (*anew), its `kept` rows being copied. TL_ERROR_LIMIT: they would take more than the limit;
+ * TL_ERROR_IO, TL_ERROR_MEMORY. */
 tl_status tl__cache_reserve(tl__cache *cache, uint64_t rows, const tl__hash *kept, size_t kept_count, bool *anew);
 /* Adds a row at the end of the file. TL_ERROR_IO: no room, say; TL_ERROR_MEMORY. */
 tl_status tl__cache_add(tl__cache *cache, tl__hash key, const float *row);
 
 /* ---- cache_folder.c ---- */
 
-/* $XDG_CACHE_HOME/libtl/features, or that in ~/.cache, to be freed with tl__free; NULL where the environment says neither,
- * or in a setuid program. TL_ERROR_MEMORY. */
+/* $XDG_CACHE_HOME/libtl/features, or that in ~/.cache, to be freed with tl__free; NULL where the environment says
+ * neither, or in a setuid program. TL_ERROR_MEMORY. */
 tl_status tl__cache_default_folder(tl_context *context, char **folder);
 /* Makes a folder and those above it, for this user alone. TL_ERROR_IO, TL_ERROR_MEMORY. */
 tl_status tl__cache_make_folder(tl_context *context, const char *path);
 /* Takes files away, the one used longest ago first, until `bytes` more fit into the limit together with the rest;
  * `own`, which holds `own_bytes`, stays. TL_ERROR_LIMIT: they do not fit alone. */
-tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, uint64_t own_bytes, uint64_t bytes, uint64_t limit);
+tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, uint64_t own_bytes, uint64_t bytes,
+                          uint64_t limit);
 
 #endif

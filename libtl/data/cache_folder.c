@@ -140,7 +140,8 @@ static bool take_away(const entry *e) {
     return gone;
 }
 
-static tl_status evict(tl_context *context, const char *folder, listing *l, uint64_t own, uint64_t more, uint64_t limit) {
+static tl_status evict(tl_context *context, const char *folder, listing *l, uint64_t own, uint64_t more,
+                       uint64_t limit) {
     struct statvfs fs;
     char a[24], b[24];
     uint64_t space = UINT64_MAX; /* a file system that does not say */
@@ -151,8 +152,8 @@ static tl_status evict(tl_context *context, const char *folder, listing *l, uint
         limit = all / 4 < MOST_CHOSEN ? all / 4 : MOST_CHOSEN;
     }
     if (own + more > limit)
-        return tl__fail(context, TL_ERROR_LIMIT, "%s of features where the limit for %s is %s", size_text(own + more, a), folder,
-                        size_text(limit, b));
+        return tl__fail(context, TL_ERROR_LIMIT, "%s of features where the limit for %s is %s",
+                        size_text(own + more, a), folder, size_text(limit, b));
     if (l->count)
         qsort(l->entries, l->count, sizeof *l->entries, by_use);
     for (size_t i = 0; i < l->count && (l->bytes + own + more > limit || more > space); i++)
@@ -162,11 +163,13 @@ static tl_status evict(tl_context *context, const char *folder, listing *l, uint
             tl__log(context, TL_LOG_INFO, "%s: taken away to make room for other features", l->entries[i].path);
         }
     if (more > space)
-        return tl__fail(context, TL_ERROR_IO, "%s: %s of features, and %s are free", folder, size_text(more, a), size_text(space, b));
+        return tl__fail(context, TL_ERROR_IO, "%s: %s of features, and %s are free", folder, size_text(more, a),
+                        size_text(space, b));
     return TL_OK;
 }
 
-tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, uint64_t own_bytes, uint64_t bytes, uint64_t limit) {
+tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, uint64_t own_bytes, uint64_t bytes,
+                          uint64_t limit) {
     listing l = {0};
     tl_status status = list(context, folder, own, &l);
     if (status == TL_OK)

@@ -44,8 +44,10 @@ static tl_status no_value(const tl_model *model, const tl__graph *graph, const c
     size_t used = 0, shown = 0;
     for (size_t v = graph->value_count; v-- > 0 && shown < 6;)
         if (graph->values[v].kind == TL__VALUE_COMPUTED && graph->values[v].name && used < sizeof names)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", shown++ ? ", " : "", graph->values[v].name);
-    return tl__fail(model->context, TL_ERROR_NOT_FOUND, "%s has no node \"%s\"; its last ones are %s", tl_model_arch(model), name, names);
+            used +=
+                (size_t)snprintf(names + used, sizeof names - used, "%s%s", shown++ ? ", " : "", graph->values[v].name);
+    return tl__fail(model->context, TL_ERROR_NOT_FOUND, "%s has no node \"%s\"; its last ones are %s",
+                    tl_model_arch(model), name, names);
 }
 
 static tl_status choose_value(tl_features *f, const tl_features_options *options, const tl__draw_options *draw) {
@@ -76,7 +78,12 @@ static void report(void *user, int64_t done, int64_t total) {
     const tl_features *f = user;
     if (!f->options.on_progress)
         return;
-    tl_progress progress = {.size = sizeof progress, .phase = TL_PHASE_FEATURES, .done = done, .total = total, .loss = NAN, .seconds = tl__seconds() - f->start};
+    tl_progress progress = {.size = sizeof progress,
+                            .phase = TL_PHASE_FEATURES,
+                            .done = done,
+                            .total = total,
+                            .loss = NAN,
+                            .seconds = tl__seconds() - f->start};
     f->options.on_progress(f->options.user, &progress);
 }
 
@@ -85,7 +92,8 @@ static tl_status run(tl_features *f, tl__feature_request *request, tl_device *de
     char reason[128];
     TL__TRY(tl__engine_create(model, device, &request->engine));
     TL__TRY(tl__engine_set_precision(request->engine, f->options.precision));
-    request->draw = (tl__draw_options){.batch = tl__engine_chunk(request->engine, request->batch), .height = model->preprocess.crop,
+    request->draw = (tl__draw_options){.batch = tl__engine_chunk(request->engine, request->batch),
+                                       .height = model->preprocess.crop,
                                        .width = model->preprocess.crop};
     TL__TRY(choose_value(f, &f->options, &request->draw));
     request->cut = f->cut;
@@ -103,10 +111,14 @@ static tl_status create(tl_features *f, tl_device *device) {
         return tl__fail(context, TL_ERROR_ARGUMENT, "batch = %d is not 1 to 65536", f->options.batch);
     if (given && !*given)
         TL__TRY(tl__cache_default_folder(context, &folder));
-    tl__feature_request request = {
-        .sets = {f->dataset}, .batch = f->options.batch ? f->options.batch : 32, .folder = given && *given ? given : folder,
-        .limit = f->options.cache_limit, .memory = tl__feature_memory(given ? 0 : f->options.cache_limit), .user = f, .begin = begin_set,
-        .progress = report};
+    tl__feature_request request = {.sets = {f->dataset},
+                                   .batch = f->options.batch ? f->options.batch : 32,
+                                   .folder = given && *given ? given : folder,
+                                   .limit = f->options.cache_limit,
+                                   .memory = tl__feature_memory(given ? 0 : f->options.cache_limit),
+                                   .user = f,
+                                   .begin = begin_set,
+                                   .progress = report};
     tl_status status = run(f, &request, device);
     tl__loader_destroy(request.loaders[0]);
     tl__engine_destroy(request.engine);
@@ -114,7 +126,8 @@ static tl_status create(tl_features *f, tl_device *device) {
     return status;
 }
 
-tl_status tl_features_create(tl_model *model, tl_device *device, const tl_dataset *dataset, const tl_features_options *options, tl_features **out) {
+tl_status tl_features_create(tl_model *model, tl_device *device, const tl_dataset *dataset,
+                             const tl_features_options *options, tl_features **out) {
     tl_features *f = tl__calloc(model->context, 1, sizeof *f);
     if (!f)
         return TL_ERROR_MEMORY;
@@ -123,7 +136,8 @@ tl_status tl_features_create(tl_model *model, tl_device *device, const tl_datase
     tl_features_options_init(&f->options, sizeof f->options);
     if (options)
         memcpy(&f->options, options, options->size < sizeof f->options ? options->size : sizeof f->options);
-    tl_status status = model->in_use ? tl__fail(model->context, TL_ERROR_ARGUMENT, "the model is being trained") : create(f, device);
+    tl_status status =
+        model->in_use ? tl__fail(model->context, TL_ERROR_ARGUMENT, "the model is being trained") : create(f, device);
     if (status != TL_OK) {
         tl_features_destroy(f);
         return status;
@@ -143,9 +157,13 @@ void tl_features_destroy(tl_features *features) {
 /* ---- what they are ---- */
 
 void tl_features_describe(const tl_features *f, tl_features_info *info) {
-    tl_features_info all = {
-        .size = info->size, .at = f->features->key.name, .images = f->features->total, .count = (int64_t)f->features->count,
-        .shape = {f->shape[2], f->shape[0], f->shape[1]}, .images_found = f->features->found, .cache_file = tl__features_file(f->features)};
+    tl_features_info all = {.size = info->size,
+                            .at = f->features->key.name,
+                            .images = f->features->total,
+                            .count = (int64_t)f->features->count,
+                            .shape = {f->shape[2], f->shape[0], f->shape[1]},
+                            .images_found = f->features->found,
+                            .cache_file = tl__features_file(f->features)};
     memcpy(info, &all, info->size < sizeof all ? info->size : sizeof all);
 }
 

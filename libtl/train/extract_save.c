@@ -60,17 +60,25 @@ static tl_status read_row(void *user, size_t index, void *out) {
 static tl_status save_safetensors(const tl_features *f, const char *path) {
     tl_context *context = f->model->context;
     char *files = NULL, *classes = NULL;
-    tl__output outputs[] = {{.name = "labels", .dtype = TL_DTYPE_I64, .rank = 1, .shape = {image_count(f)}, .pieces = image_count(f)},
-                            {.name = "features", .dtype = TL_DTYPE_F32, .rank = 2, .shape = {image_count(f), (int64_t)f->features->count},
-                             .pieces = image_count(f)}};
+    tl__output outputs[] = {
+        {.name = "labels", .dtype = TL_DTYPE_I64, .rank = 1, .shape = {image_count(f)}, .pieces = image_count(f)},
+        {.name = "features",
+         .dtype = TL_DTYPE_F32,
+         .rank = 2,
+         .shape = {image_count(f), (int64_t)f->features->count},
+         .pieces = image_count(f)}};
     rows r = {.features = f};
     tl_status status = list_json(context, f, false, &files);
     if (status == TL_OK)
         status = list_json(context, f, true, &classes);
     if (status == TL_OK) {
-        const tl__metadata metadata[] = {{"libtl.version", (char *)tl_version()}, {"libtl.arch", (char *)tl_model_arch(f->model)},
-                                         {"libtl.node", f->features->key.name}, {"libtl.classes", classes}, {"libtl.files", files}};
-        status = tl__safetensors_write(context, path, outputs, TL__COUNT(outputs), metadata, TL__COUNT(metadata), read_row, &r);
+        const tl__metadata metadata[] = {{"libtl.version", (char *)tl_version()},
+                                         {"libtl.arch", (char *)tl_model_arch(f->model)},
+                                         {"libtl.node", f->features->key.name},
+                                         {"libtl.classes", classes},
+                                         {"libtl.files", files}};
+        status = tl__safetensors_write(context, path, outputs, TL__COUNT(outputs), metadata, TL__COUNT(metadata),
+                                       read_row, &r);
     }
     free(files);
     free(classes);
@@ -85,7 +93,8 @@ static tl_status write_npy_header(tl__writer *writer, const char *type, int64_t 
         snprintf(shape, sizeof shape, "%lld, %lld", (long long)count, (long long)columns);
     else
         snprintf(shape, sizeof shape, "%lld,", (long long)count);
-    int length = snprintf(text + 10, sizeof text - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, shape);
+    int length =
+        snprintf(text + 10, sizeof text - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, shape);
     int padded = (10 + length + 1 + 63) / 64 * 64;
     memset(text + 10 + length, ' ', (size_t)(padded - 10 - length));
     text[padded - 1] = '\n';
@@ -120,14 +129,16 @@ static tl_status write_files(tl__writer *writer, const tl_features *f) {
     for (size_t i = 0; i < (size_t)image_count(f); i++) {
         const char *path = tl_dataset_path(f->dataset, i);
         if (strchr(path, '\n'))
-            return tl__fail(f->model->context, TL_ERROR_ARGUMENT, "%s: a line break in a path, which a list of paths cannot hold", path);
+            return tl__fail(f->model->context, TL_ERROR_ARGUMENT,
+                            "%s: a line break in a path, which a list of paths cannot hold", path);
         TL__TRY(tl__writer_write(writer, path, strlen(path)));
         TL__TRY(tl__writer_write(writer, "\n", 1));
     }
     return TL_OK;
 }
 
-static tl_status save_one(const tl_features *f, const char *path, size_t length, const char *ending, tl_status (*write)(tl__writer *, const tl_features *)) {
+static tl_status save_one(const tl_features *f, const char *path, size_t length, const char *ending,
+                          tl_status (*write)(tl__writer *, const tl_features *)) {
     tl_context *context = f->model->context;
     tl__writer writer;
     char *full = tl__printf(context, "%.*s%s", (int)length, path, ending);

@@ -106,14 +106,15 @@ static tl_status write_about(const tracer *t, const tl__draw_options *draw, int 
     tl__hash_text(tl__hash_bytes(p, sizeof *p, 0), pixels); /* whatever field is added to it */
     tl__hash_text(t->nodes, nodes);
     tl__hash_text(t->weights, weights);
-    key->about = tl__printf(t->engine->model->context,
-                            "libtl %s, build %s\ndevice %s of backend %s %s, build %s, kernels %s\nnetwork %s, %s\nvalue %s, %zu floats\n"
-                            "weights %s\npreprocess resize %d, crop %d, mean %g %g %g, std %g %g %g, all %s\nprecision %s\n",
-                            tl_version(), build, device->properties.identity, device->backend->table.name,
-                            device->backend->table.version ? device->backend->table.version : "", backend, chosen, tl_model_arch(t->engine->model), nodes,
-                            key->name, key->count, weights, p->resize, p->crop, (double)p->mean[0], (double)p->mean[1],
-                            (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2], pixels,
-                            tl__dtype_name(t->engine->storage ? t->engine->storage : TL_DTYPE_F32));
+    key->about = tl__printf(
+        t->engine->model->context,
+        "libtl %s, build %s\ndevice %s of backend %s %s, build %s, kernels %s\nnetwork %s, %s\nvalue %s, %zu floats\n"
+        "weights %s\npreprocess resize %d, crop %d, mean %g %g %g, std %g %g %g, all %s\nprecision %s\n",
+        tl_version(), build, device->properties.identity, device->backend->table.name,
+        device->backend->table.version ? device->backend->table.version : "", backend, chosen,
+        tl_model_arch(t->engine->model), nodes, key->name, key->count, weights, p->resize, p->crop, (double)p->mean[0],
+        (double)p->mean[1], (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2], pixels,
+        tl__dtype_name(t->engine->storage ? t->engine->storage : TL_DTYPE_F32));
     key->stem = tl__printf(t->engine->model->context, "%s-%.40s", tl_model_arch(t->engine->model), key->name);
     if (!key->about || !key->stem)
         return TL_ERROR_MEMORY;
@@ -123,8 +124,8 @@ static tl_status write_about(const tracer *t, const tl__draw_options *draw, int 
     return TL_OK;
 }
 
-tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, int cut, const tl__hash *known, const bool *unknown, bool words,
-                                 tl__feature_key *key) {
+tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, int cut, const tl__hash *known,
+                                 const bool *unknown, bool words, tl__feature_key *key) {
     tl_context *context = engine->model->context;
     tl__draw_options one = *draw;
     tl__graph *graph;

@@ -89,7 +89,8 @@ static tl_status hash_images(tl__features *f, const tl__feature_request *request
 static tl_status open_cache(tl__features *f, const tl__feature_request *request) {
     TL__TRY(hash_images(f, request));
     f->writing = true;
-    tl_status status = tl__cache_open(f->context, request->folder, f->key.stem, f->key.about, f->count, request->limit, &f->cache);
+    tl_status status =
+        tl__cache_open(f->context, request->folder, f->key.stem, f->key.about, f->count, request->limit, &f->cache);
     TL__TRY(do_without(f, status));
     if (f->cache)
         find_rows(f);
@@ -134,7 +135,8 @@ static tl_status take_lock(tl__features *f, const tl__feature_request *request) 
             return TL_OK;
         }
         if (!said)
-            tl__log(f->context, TL_LOG_INFO, "another process computes features for %s: waiting for it", f->cache->path);
+            tl__log(f->context, TL_LOG_INFO, "another process computes features for %s: waiting for it",
+                    f->cache->path);
         said = true;
         TL__TRY(do_without(f, wait_for_other(f, request, &since)));
     }
@@ -169,7 +171,8 @@ static bool unchanged(const tl__feature_request *request, int set, uint32_t inde
     return tl__stamp_read(tl_dataset_path(request->sets[set], index), &now) && now == r->stamp;
 }
 
-static tl_status keep(tl__features *f, const tl__feature_request *request, int set, const uint32_t *indices, int count, const float *values) {
+static tl_status keep(tl__features *f, const tl__feature_request *request, int set, const uint32_t *indices, int count,
+                      const float *values) {
     block *b = NULL; /* for what of this batch has no place in the file */
     float *next = NULL;
     for (int i = 0; i < count; i++, values += f->count) {
@@ -200,7 +203,8 @@ static tl_status keep(tl__features *f, const tl__feature_request *request, int s
     return TL_OK;
 }
 
-static tl_status compute_set(tl__features *f, const tl__feature_request *request, int set, tl__runner *runner, uint32_t *order, float *values) {
+static tl_status compute_set(tl__features *f, const tl__feature_request *request, int set, tl__runner *runner,
+                             uint32_t *order, float *values) {
     size_t total = 0;
     for (size_t i = 0; i < f->images[set]; i++)
         if (is_missing(&f->rows[set][i]))
@@ -219,7 +223,8 @@ static tl_status compute_set(tl__features *f, const tl__feature_request *request
         done += (size_t)count;
         request->progress(request->user, (int64_t)done, (int64_t)total);
         if (tl__cancelled(f->context))
-            return tl__fail(f->context, TL_CANCELLED, "cancelled while computing features: %zu of %zu images", done, total);
+            return tl__fail(f->context, TL_CANCELLED, "cancelled while computing features: %zu of %zu images", done,
+                            total);
     }
     return TL_OK;
 }
@@ -302,8 +307,8 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
         return TL_ERROR_MEMORY;
     f->context = context;
     f->cut = request->cut;
-    tl_status status = tl__feature_key_create(request->engine, &request->draw, request->cut, request->known, request->unknown,
-                                              request->folder != NULL, &f->key);
+    tl_status status = tl__feature_key_create(request->engine, &request->draw, request->cut, request->known,
+                                              request->unknown, request->folder != NULL, &f->key);
     if (status == TL_OK) {
         f->count = f->key.count;
         tl__feature_reason(reason, f->key.name, 0, true);

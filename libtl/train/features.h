@@ -1,5 +1,5 @@
-/* train/features.h: what the frozen, deterministic part of a network makes of each image, computed once: in memory, or in a
- * file that other runs read too (data/cache.h). */
+/* train/features.h: what the frozen, deterministic part of a network makes of each image, computed once: in memory, or
+ * in a file that other runs read too (data/cache.h). */
 #ifndef TL__FEATURES_H
 #define TL__FEATURES_H
 
@@ -26,7 +26,7 @@ typedef struct tl__feature_request {
     const bool *unknown;
     double patience;                       /* seconds to wait for another process that adds nothing of use; 0: chosen */
     void *user;
-    tl_status (*planned)(void *user, const tl__plan *plan); /* of what computes features, if any have to be; may be NULL */
+    tl_status (*planned)(void *user, const tl__plan *plan); /* what computes features, if any have to be; or NULL */
     void (*begin)(void *user);             /* before the images of each set, those that are not there yet */
     tl__feature_progress progress;
 } tl__feature_request;
@@ -45,14 +45,15 @@ typedef struct tl__features {
     uint64_t memory;                   /* bytes of it */
 } tl__features;
 
-/* *out stays NULL, and *reason says why, where there is no room for the features; the limits are no failure. What is wrong
- * with the folder or a file in it is logged as a warning and done without. Errors as tl_train. */
+/* *out stays NULL, and *reason says why, where there is no room for the features; the limits are no failure. What is
+ * wrong with the folder or a file in it is logged as a warning and done without. Errors as tl_train. */
 tl_status tl__features_create(const tl__feature_request *request, tl__features **out, char reason[128]);
 /* That reason: the value's name, or, where `fits` is false, what its features would take. */
 void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits);
 void tl__features_destroy(tl__features *features);
 /* Copies the rows of the images that `order` names; with NULL: of `count` images from `first` on. */
-void tl__features_gather(const tl__features *features, int set, const uint32_t *order, size_t first, int count, float *out);
+void tl__features_gather(const tl__features *features, int set, const uint32_t *order, size_t first, int count,
+                         float *out);
 const float *tl__features_row(const tl__features *features, int set, size_t image);
 /* Bytes of memory for features where nobody set a limit: a quarter of the machine's; otherwise `limit`. */
 uint64_t tl__feature_memory(uint64_t limit);

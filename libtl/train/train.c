@@ -82,11 +82,21 @@ static tl_status note_features_plan(void *user, const tl__plan *plan) {
 static tl_status make_features(run *r, char reason[128]) {
     tl__engine *engine = r->trainer->engine;
     const tl_train_options *o = r->options;
-    tl__feature_request request = {
-        .engine = engine, .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)), .cut = r->trainer->cut,
-        .sets = {r->train, r->val}, .loaders = {r->loader, r->val_loader}, .batch = o->batch, .folder = r->folder, .limit = o->cache_limit,
-        .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit), .known = r->hashes, .unknown = r->changed,
-        .user = r, .planned = note_features_plan, .begin = begin_features_phase, .progress = report_progress};
+    tl__feature_request request = {.engine = engine,
+                                   .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)),
+                                   .cut = r->trainer->cut,
+                                   .sets = {r->train, r->val},
+                                   .loaders = {r->loader, r->val_loader},
+                                   .batch = o->batch,
+                                   .folder = r->folder,
+                                   .limit = o->cache_limit,
+                                   .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit),
+                                   .known = r->hashes,
+                                   .unknown = r->changed,
+                                   .user = r,
+                                   .planned = note_features_plan,
+                                   .begin = begin_features_phase,
+                                   .progress = report_progress};
     TL__TRY(tl__features_create(&request, &r->features, reason));
     if (!r->features)
         return TL_OK;
@@ -101,7 +111,8 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
     tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
     tl__runner *runner;
     TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
-    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
+    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0),
+             bytes = images * runner->output_count * sizeof(float);
     report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
     tl__feature_reason(reason, tl__plan_value(runner->plans[0].plan, cut)->name, bytes, report->features_cached);
     tl_status status = note_plan(r, runner->plans[0].plan);

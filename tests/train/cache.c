@@ -1,5 +1,5 @@
-/* Features kept for other runs: the same weights bit for bit with them and without, and nothing that is out of date. Run
- * with arguments this program is one training in a process of its own. */
+/* Features kept for other runs: the same weights bit for bit with them and without, and nothing that is out of date.
+ * Run with arguments this program is one training in a process of its own. */
 #include "support.h"
 
 #include <dirent.h>
@@ -129,7 +129,8 @@ static tl_status train(const job *j, parts *p, outcome *o) {
 static outcome attempt(const job *j, const char *folder) {
     outcome o = {0};
     parts p = {0};
-    tl_context_options options = {.size = sizeof options, .backend_path = "", .user = &o, .log = on_log, .log_level = TL_LOG_WARNING};
+    tl_context_options options = {
+        .size = sizeof options, .backend_path = "", .user = &o, .log = on_log, .log_level = TL_LOG_WARNING};
     p.context = j->count ? test_context(j->count) : NULL;
     o.status = j->count ? p.context ? TL_OK : TL_ERROR_MEMORY : tl_context_create(&options, &p.context);
     if (o.status == TL_OK)
@@ -183,7 +184,8 @@ static void test_same_weights(void **state) {
     char *folder = test_folder(CLASSES, EACH, 40), *cache = cache_folder();
     const char *const trains[] = {"fc.*", "layer4.*, fc.*", "layer4.0.bn2.*"};
     for (int t = 0; t < 3; t++) {
-        job none = {.cache = "none", .train = trains[t]}, memory = {.train = trains[t]}, disk = {.cache = cache, .train = trains[t]};
+        job none = {.cache = "none", .train = trains[t]}, memory = {.train = trains[t]},
+            disk = {.cache = cache, .train = trains[t]};
         outcome a = run(&none, folder), b = run(&memory, folder), c = run(&disk, folder), d = run(&disk, folder);
         assert_false(a.cached);
         assert_string_equal(a.cache, "switched off");
@@ -242,9 +244,15 @@ static void test_what_invalidates(void **state) {
         job job;
         int found;
     } cases[] = {
-        {{.change = "layer2.0.conv1.weight"}, 0}, {{.change = "layer1.0.bn1.running_mean"}, 0}, {{.change = "conv1.weight"}, 0},
-        {{.change = "fc.bias"}, all},             {{.mean = 0.5f}, 0},                          {{.resize = 38}, 0},
-        {{.width = 0.125}, 0},                    {{.isa = "baseline"}, 0},                     {{.train = "layer4.*"}, 0},
+        {{.change = "layer2.0.conv1.weight"}, 0},
+        {{.change = "layer1.0.bn1.running_mean"}, 0},
+        {{.change = "conv1.weight"}, 0},
+        {{.change = "fc.bias"}, all},
+        {{.mean = 0.5f}, 0},
+        {{.resize = 38}, 0},
+        {{.width = 0.125}, 0},
+        {{.isa = "baseline"}, 0},
+        {{.train = "layer4.*"}, 0},
     };
     outcome best = run(&base, folder);
     assert_int_equal(best.found, all);
@@ -259,6 +267,14 @@ static void test_what_invalidates(void **state) {
         assert_same(&a, &c);
         assert_same(&b, &c);
     }
+    /* what the device was told of its algorithms */
+    for (int i = 0; i < 2; i++) {
+        setenv("TL_CPU_WINOGRAD", i ? "1" : "0", 1);
+        assert_int_equal(run(&base, folder).found, 0);
+        assert_int_equal(run(&base, folder).found, all);
+    }
+    unsetenv("TL_CPU_WINOGRAD");
+    assert_int_equal(run(&base, folder).found, all);
     /* one image becomes another's, one is added, one is a copy under another name, one goes */
     snprintf(from, sizeof from, "%s/class0/0.png", folder);
     snprintf(to, sizeof to, "%s/class0/1.png", folder);
@@ -296,7 +312,8 @@ static void test_keys(void **state) {
     tl__feature_key f32, bf16, chunked;
     ok(open_parts(&(job){0}, folder, &p), p.context);
     ok(tl__engine_create(p.model, p.device, &engine), p.context);
-    tl__draw_options draw = {.batch = 8, .height = SIZE, .width = SIZE}, one = {.batch = 3, .height = SIZE, .width = SIZE};
+    tl__draw_options draw = {.batch = 8, .height = SIZE, .width = SIZE},
+                     one = {.batch = 3, .height = SIZE, .width = SIZE};
     ok(tl__feature_key_create(engine, &draw, 9, NULL, NULL, true, &f32), p.context);
     ok(tl__feature_key_create(engine, &one, 9, NULL, NULL, true, &chunked), p.context);
     ok(tl__engine_set_precision(engine, TL_PRECISION_BF16), p.context);
@@ -565,12 +582,19 @@ static void test_holder_that_does_nothing(void **state) {
     assert_int_equal(truncate(first.file, TL__CACHE_HEADER + 2 * (TL__CACHE_SLOT + 128)), 0);
     int fd = open(first.file, O_RDWR);
     assert_int_equal(flock(fd, LOCK_EX), 0);
-    tl_context_options options = {.size = sizeof options, .backend_path = "", .user = &log, .log = on_log, .log_level = TL_LOG_WARNING};
+    tl_context_options options = {
+        .size = sizeof options, .backend_path = "", .user = &log, .log = on_log, .log_level = TL_LOG_WARNING};
     parts p = {0};
     assert_int_equal(tl_context_create(&options, &p.context), TL_OK);
     ok(open_parts(&(job){0}, folder, &p), p.context);
-    tl__feature_request request = {.sets = {p.train}, .batch = 4, .folder = cache, .memory = 1 << 20, .patience = 0.05,
-                                   .begin = nothing, .progress = no_progress, .draw = {.batch = 4, .height = SIZE, .width = SIZE}};
+    tl__feature_request request = {.sets = {p.train},
+                                   .batch = 4,
+                                   .folder = cache,
+                                   .memory = 1 << 20,
+                                   .patience = 0.05,
+                                   .begin = nothing,
+                                   .progress = no_progress,
+                                   .draw = {.batch = 4, .height = SIZE, .width = SIZE}};
     ok(tl__engine_create(p.model, p.device, &request.engine), p.context);
     tl__loader_options loading = {.batch = 4, .workers = 1};
     ok(tl__loader_create(p.context, p.train, tl_model_preprocess(p.model), &loading, &request.loaders[0]), p.context);

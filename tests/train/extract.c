@@ -64,13 +64,15 @@ static float *read_all(const tl_features *features, tl_features_info *info) {
 /* The last layer, done by hand on the features, gives the logits that the whole network gives. */
 static void test_head_on_features(void **state) {
     (void)state;
-    const char *const archs[] = {"resnet18", "resnet50", "vgg11_bn"}, *const nodes[] = {"avgpool", "avgpool", "classifier.4"};
+    const char *const archs[] = {"resnet18", "resnet50", "vgg11_bn"}, *const nodes[] = {"avgpool", "avgpool",
+                                                                                        "classifier.4"};
     for (int a = 0; a < 3; a++) {
         fixture x;
         begin(&x, archs[a]);
         tl_features *features = extract(&x, NULL, 5, NULL);
         tl_features_info info;
-        float *values = read_all(features, &info), *weight = malloc((size_t)(CLASSES * info.count) * sizeof *weight), bias[CLASSES], logits[CLASSES];
+        float *values = read_all(features, &info), *weight = malloc((size_t)(CLASSES * info.count) * sizeof *weight),
+              bias[CLASSES], logits[CLASSES];
         assert_string_equal(info.at, nodes[a]);
         assert_int_equal(info.images_found, 0);
         assert_null(info.cache_file);
@@ -110,7 +112,8 @@ static void test_order_of_maps(void **state) {
     (void)state;
     fixture x;
     begin(&x, "resnet18");
-    tl_features *map = extract(&x, "layer3", 5, NULL), *last = extract(&x, "layer4", 5, NULL), *pooled = extract(&x, "avgpool", 3, NULL);
+    tl_features *map = extract(&x, "layer3", 5, NULL), *last = extract(&x, "layer4", 5, NULL),
+                *pooled = extract(&x, "avgpool", 3, NULL);
     tl_features_info m, l, p;
     float *a = read_all(map, &m), *b = read_all(last, &l), *c = read_all(pooled, &p);
     assert_string_equal(m.at, "layer3.0.relu");
@@ -140,7 +143,8 @@ static void test_cached(void **state) {
     char cache[4200], *base = test_folder(0, 0, 0);
     begin(&x, "resnet50");
     snprintf(cache, sizeof cache, "%s/cache", base);
-    tl_features *without = extract(&x, NULL, 4, NULL), *first = extract(&x, NULL, 4, cache), *second = extract(&x, NULL, 7, cache);
+    tl_features *without = extract(&x, NULL, 4, NULL), *first = extract(&x, NULL, 4, cache),
+                *second = extract(&x, NULL, 7, cache);
     tl_features_info a, b, c;
     float *u = read_all(without, &a), *v = read_all(first, &b), *w = read_all(second, &c);
     assert_int_equal(b.images_found, 0);
@@ -165,7 +169,8 @@ static void test_safetensors(void **state) {
     begin(&x, "resnet18");
     tl_features *features = extract(&x, "layer3", 5, NULL);
     tl_features_info info;
-    float *values = read_all(features, &info), *read = malloc((size_t)(IMAGES * info.count) * sizeof *read), labels[IMAGES];
+    float *values = read_all(features, &info), *read = malloc((size_t)(IMAGES * info.count) * sizeof *read),
+          labels[IMAGES];
     snprintf(path, sizeof path, "%s/f.safetensors", x.folder);
     ok(tl_features_save(features, path, TL_FEATURES_SAFETENSORS), x.context);
     tl__archive *archive;
@@ -225,7 +230,8 @@ static void test_npy(void **state) {
     ok(tl_features_save(features, path, TL_FEATURES_NPY), x.context);
     tl__mapping file;
     map(&x, "f.npy", &file);
-    snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", IMAGES, (int)info.count);
+    snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", IMAGES,
+             (int)info.count);
     const uint8_t *data = npy_data(&file, header);
     assert_int_equal(file.data + file.size - data, IMAGES * info.count * 4);
     assert_memory_equal(data, values, (size_t)(IMAGES * info.count * 4));
