@@ -126,6 +126,7 @@ static void fill_options(training *t)
     t->options.seed = config->seed;
     t->options.bn = (tl_bn)config->bn;
     t->options.workers = config->workers;
+    t->options.precision = (tl_precision)config->precision;
     t->options.stages = t->stages;
     t->options.stage_count = config->stage_count;
     t->options.user = t;
