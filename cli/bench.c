@@ -11,6 +11,7 @@ static const cli_option options[] = {
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
     {CLI_SIZE, "size", "N", "side of the square images, in pixels (default: 224)"},
     {CLI_MODE, "mode", "MODE", "forward (default), or a training step of: head, layer4, full"},
+    {CLI_PRECISION, "precision", "HOW", "values between operations are stored in: fp32 (default), bf16, fp16"},
     CLI_DEVICE_OPTIONS,
     {CLI_LAYERS, "layers", NULL, "time every node of the plan by itself, too"},
     {CLI_JSON, "json", NULL, "one JSON object"},
@@ -18,11 +19,12 @@ static const cli_option options[] = {
 };
 
 static const char *const modes[] = {"forward", "head", "layer4", "full"};
+static const char *const precisions[] = {"fp32", "bf16", "fp16"}; /* as tl_precision */
 
 typedef struct request {
     const char *arch, *mode;
     cli_device_request device;
-    int batch, size;
+    int batch, size, precision;
     bool layers, json;
     json_t *nodes; /* with --layers */
 } request;
@@ -108,6 +110,7 @@ static void print_json(const request *r, const tl_device *device, const tl_bench
     json_t *node;
     json_object_set_new(object, "arch", cli_json_text(r->arch));
     json_object_set_new(object, "mode", cli_json_text(r->mode));
+    json_object_set_new(object, "precision", cli_json_text(precisions[r->precision]));
     json_object_set_new(object, "batch", json_integer(r->batch));
     json_object_set_new(object, "size", json_integer(r->size));
     json_object_set_new(object, "device", cli_json_text(tl_device_name(device)));
@@ -135,8 +138,8 @@ static void print_text(const request *r, const tl_device *device, const tl_bench
     double rate = result->flops_per_image * result->images_per_second, peak = result->peak_flops;
     if (r->nodes)
         print_nodes(r->nodes, peak);
-    cli_print("%s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, r->batch, r->size, tl_device_name(device),
-              tl_device_description(device));
+    cli_print("%s · %s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, precisions[r->precision], r->batch, r->size,
+              tl_device_name(device), tl_device_description(device));
     cli_print("%.2f images/s (median of %d steps), %.2f at best\n", result->images_per_second, result->steps,
               result->best_images_per_second);
     cli_print("%.2f GFLOP an image, %.1f GFLOP/s", result->flops_per_image * 1e-9, rate * 1e-9);
@@ -157,6 +160,7 @@ static int measure(request *r, tl_context *context, tl_model *model, tl_device *
         .pixels = r->size,
         .user = r,
         .on_node = r->layers ? on_node : NULL,
+        .precision = (tl_precision)r->precision,
     };
     tl_bench_result result = {.size = sizeof(result)};
     double before = cli_process_seconds();
@@ -207,6 +211,14 @@ static int bad_mode(const char *mode)
     return cli_usage("bench", "--mode: '%s' is none of forward, head, layer4 and full", mode);
 }
 
+static int precision_of(const char *name)
+{
+    for (int i = 0; i < (int)CLI_COUNT(precisions); i++)
+        if (!strcmp(precisions[i], name))
+            return i;
+    return -1;
+}
+
 static int run(int argc, char **argv)
 {
     request r = {.batch = 32, .size = 224, .mode = "forward"};
@@ -224,6 +236,11 @@ static int run(int argc, char **argv)
                     r.mode = modes[i];
             if (!r.mode)
                 return bad_mode(value);
+            break;
+        case CLI_PRECISION:
+            r.precision = precision_of(value);
+            if (r.precision < 0)
+                return cli_usage("bench", "--precision: '%s' is none of fp32, bf16 and fp16", value);
             break;
         case CLI_BATCH: ok = cli_option_int(&cli_bench, "batch", value, 1, 4096, &r.batch); break;
         case CLI_SIZE: ok = cli_option_int(&cli_bench, "size", value, 1, 16384, &r.size); break;

@@ -57,7 +57,7 @@ typedef struct cli_config {
     const char *name, *output;
     uint64_t seed;
     const char *device, *isa; /* "": chosen */
-    int threads, fallback;
+    int threads, fallback, precision;
     const char *train, *val;
     double val_fraction; /* 0: val is a folder, or "" */
     int batch, resize, crop, alpha, decode, workers;

@@ -135,6 +135,7 @@ static void fill_options(training *t)
     t->options.cache_features = strcmp(config->cache, "none") != 0;
     t->options.cache_folder = strcmp(config->cache, "memory") ? config->cache : NULL;
     t->options.cache_limit = config->cache_limit;
+    t->options.precision = (tl_precision)config->precision;
     t->options.stages = t->stages;
     t->options.stage_count = config->stage_count;
     t->options.user = t;

@@ -23,4 +23,23 @@ static tl_status add_prepare(cpu_kernel *kernel) {
     return tl__cpu_expect(kernel, "fff");
 }
 
-const cpu_implementation tl__cpu_add_implementations[] = {{"add", add_prepare}, {NULL, NULL}};
+static void stored_range(void *user, int64_t first, int64_t last, int thread) {
+    cpu_flat *f = user;
+    cpu_kernel *k = f->kernel;
+    (void)thread;
+    cpu_flat_range(f, &first, &last);
+    k->device->kernels->stored_add((uint16_t *)k->ptr[Y] + first, (const uint16_t *)k->ptr[A] + first,
+                                   (const uint16_t *)k->ptr[B] + first, (size_t)(last - first), k->op.relu);
+}
+
+static void stored_run(cpu_kernel *kernel) {
+    cpu_flat_run(kernel, Y, true, stored_range);
+}
+
+static tl_status stored_prepare(cpu_kernel *kernel) {
+    kernel->run = stored_run;
+    return tl__cpu_expect(kernel, "hhh");
+}
+
+const cpu_implementation tl__cpu_add_implementations[] = {
+    {"add", add_prepare}, {"bf16", stored_prepare}, {NULL, NULL}};

@@ -16,9 +16,20 @@ static void windows(void *user, int64_t first, int64_t last, int thread) {
         int64_t n = pixel / (p->oh * p->ow), i = pixel / p->ow % p->oh, j = pixel % p->ow;
         int64_t h0 = i * p->h / p->oh, h1 = ((i + 1) * p->h + p->oh - 1) / p->oh;
         int64_t w0 = j * p->w / p->ow, w1 = ((j + 1) * p->w + p->ow - 1) / p->ow;
-        const float *x = (const float *)kernel->ptr[X] + ((n * p->h + h0) * p->w + w0) * p->c + c;
-        kernel->device->kernels->avgpool((float *)kernel->ptr[Y] + pixel * p->c + c, x, h1 - h0, w1 - w0,
-                                         p->w * p->c, p->c, p->c - c < PART ? p->c - c : PART);
+        const int64_t at = ((n * p->h + h0) * p->w + w0) * p->c + c, to = pixel * p->c + c;
+        const int64_t channels = p->c - c < PART ? p->c - c : PART;
+        const cpu_kernels *kernels = kernel->device->kernels;
+        if (kernel->operands[X].desc.dtype == TL_DTYPE_F32) {
+            kernels->avgpool((float *)kernel->ptr[Y] + to, (const float *)kernel->ptr[X] + at, h1 - h0, w1 - w0,
+                             p->w * p->c, p->c, channels);
+            continue;
+        }
+        float mean[PART];
+        bool wide = kernel->operands[Y].desc.dtype == TL_DTYPE_F32;
+        kernels->stored_avgpool(wide ? (float *)kernel->ptr[Y] + to : mean, (const uint16_t *)kernel->ptr[X] + at,
+                                h1 - h0, w1 - w0, p->w * p->c, p->c, channels);
+        if (!wide)
+            kernels->stored_narrow((uint16_t *)kernel->ptr[Y] + to, mean, (size_t)channels);
     }
 }
 
@@ -30,7 +41,8 @@ static void run(cpu_kernel *kernel) {
 }
 
 static tl_status prepare(cpu_kernel *kernel) {
-    tl_status status = cpu_pool_expect(kernel, "ff", X, Y);
+    const bool wide = kernel->operands[X].desc.dtype == TL_DTYPE_F32;
+    tl_status status = cpu_pool_expect(kernel, wide ? "ff" : "ha", X, Y);
     if (status != TL_OK)
         return status;
     kernel->run = run;

@@ -7,6 +7,8 @@
 #include "backends/cpu/kernels.h"
 
 enum { X, SCALE, SHIFT, MEAN, VAR, RESIDUAL, Y, SAVED_MEAN, SAVED_INVSTD };
+#define NARROW 256 /* channels at a time that go through f32 */
+
 enum { PIVOT, CENTRE = PIVOT, FACTOR, OFFSET, PARAMETERS };
 
 /* Variance from sums of squares is only sound near the mean: a first guess of it is the mean of some rows, evenly
@@ -44,6 +46,31 @@ static void apply(void *user, int64_t first, int64_t last, int thread) {
         cpu_batchnorm_parameter(kernel, OFFSET), (size_t)(last - first), (size_t)b->channels, kernel->op.relu, stream);
 }
 
+/* The same where values are stored in bf16: some rows at a time go through f32. */
+static void apply_narrow(void *user, int64_t first, int64_t last, int thread) {
+    cpu_kernel *kernel = user;
+    const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
+    const cpu_kernels *kernels = kernel->device->kernels;
+    const uint16_t *x = kernel->ptr[X], *residual = kernel->ptr[RESIDUAL];
+    const bool wide = kernel->operands[Y].desc.dtype == TL_DTYPE_F32;
+    (void)thread;
+    for (int64_t row = first; row < last; row++)
+        for (int64_t c = 0; c < b->channels; c += NARROW) {
+            float from[NARROW], more[NARROW], to[NARROW];
+            const int64_t at = row * b->channels + c;
+            const size_t count = (size_t)(b->channels - c < NARROW ? b->channels - c : NARROW);
+            kernels->stored_widen(from, x + at, count);
+            if (residual)
+                kernels->stored_widen(more, residual + at, count);
+            kernels->channel_affine(wide ? (float *)kernel->ptr[Y] + at : to, from, residual ? more : NULL,
+                                    cpu_batchnorm_parameter(kernel, CENTRE) + c,
+                                    cpu_batchnorm_parameter(kernel, FACTOR) + c,
+                                    cpu_batchnorm_parameter(kernel, OFFSET) + c, 1, count, kernel->op.relu, 0);
+            if (!wide)
+                kernels->stored_narrow((uint16_t *)kernel->ptr[Y] + at, to, count);
+        }
+}
+
 static void run_stored(cpu_kernel *kernel) {
     const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
     const float *scale = kernel->ptr[SCALE], *mean = kernel->ptr[MEAN], *var = kernel->ptr[VAR];
@@ -53,7 +80,7 @@ static void run_stored(cpu_kernel *kernel) {
         centre[c] = mean[c];
         factor[c] = (float)(scale[c] / sqrt((double)var[c] + kernel->op.eps));
     }
-    tl__cpu_batchnorm_rows(kernel, apply);
+    tl__cpu_batchnorm_rows(kernel, kernel->operands[X].desc.dtype == TL_DTYPE_F32 ? apply : apply_narrow);
 }
 
 static void run_batch(cpu_kernel *kernel) {
@@ -101,7 +128,9 @@ static void run_stored_saving(cpu_kernel *kernel) {
 }
 
 static tl_status prepare(cpu_kernel *kernel) {
-    tl_status status = tl__cpu_expect(kernel, "fffffffff");
+    const bool narrow = kernel->operands[X].desc.dtype == TL_DTYPE_BF16 && kernel->op.statistics == TL_STATISTICS_STORED &&
+                        !cpu_present(kernel, SAVED_MEAN) && !cpu_present(kernel, SAVED_INVSTD);
+    tl_status status = tl__cpu_expect(kernel, narrow ? "hffffhaff" : "fffffffff");
     if (status != TL_OK)
         return status;
     bool saving = cpu_present(kernel, SAVED_MEAN) || cpu_present(kernel, SAVED_INVSTD);

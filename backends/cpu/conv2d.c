@@ -31,5 +31,7 @@ static tl_status prepare(cpu_kernel *kernel) {
 const cpu_implementation tl__cpu_conv2d_implementations[] = {
     {"winograd", tl__cpu_conv2d_winograd_prepare},
     {"gemm", prepare},
+    {"bf16", tl__cpu_conv2d_bf16_prepare},
+    {"converted", tl__cpu_conv2d_converted_prepare},
     {NULL, NULL},
 };

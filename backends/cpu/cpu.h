@@ -24,7 +24,16 @@ struct cpu_kernels;
 /* Where convolutions may use Winograd's algorithm: nowhere, where the operation need not be exact, everywhere. */
 typedef enum cpu_winograd_use { CPU_WINOGRAD_NEVER, CPU_WINOGRAD_AUTO, CPU_WINOGRAD_ALWAYS } cpu_winograd_use;
 
-typedef enum cpu_isa { CPU_ISA_BASELINE, CPU_ISA_AVX2, CPU_ISA_AVX512, CPU_ISA_NEON, CPU_ISA_COUNT } cpu_isa;
+/* The later two are AVX-512 with instructions for products of bf16. */
+typedef enum cpu_isa {
+    CPU_ISA_BASELINE,
+    CPU_ISA_AVX2,
+    CPU_ISA_AVX512,
+    CPU_ISA_NEON,
+    CPU_ISA_AVX512BF16,
+    CPU_ISA_AMX,
+    CPU_ISA_COUNT
+} cpu_isa;
 
 /* ---- isa.c: what the machine is ---- */
 
@@ -128,7 +137,7 @@ static inline const int64_t *cpu_shape(const cpu_kernel *kernel, int operand) {
 int64_t tl__cpu_elements(const cpu_kernel *kernel, int operand); /* 1 for a scalar, 0 if absent */
 uint64_t tl__cpu_bytes(const cpu_kernel *kernel, int operand);
 /* TL_UNSUPPORTED unless every operand that is there has the type at its place in `types`: one letter each,
- * f f32, b u8, i i32, l i64; absent operands count too. */
+ * f f32, h bf16, a either of the two, b u8, i i32, l i64; absent operands count too. */
 tl_status tl__cpu_expect(cpu_kernel *kernel, const char *types);
 static inline int64_t cpu_round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;

@@ -10,7 +10,11 @@
 #ifdef TL_CPU_X86
 #include <cpuid.h>
 #endif
+#if defined(TL_CPU_X86) && defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
+#include "backends/cpu/bf16.h"
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/kernels.h"
 
@@ -21,6 +25,8 @@ static const struct {
     [CPU_ISA_AVX2] = {"avx2", "AVX2"},
     [CPU_ISA_AVX512] = {"avx512", "AVX-512"},
     [CPU_ISA_NEON] = {"neon", "NEON"},
+    [CPU_ISA_AVX512BF16] = {"avx512bf16", "AVX-512 with bf16"},
+    [CPU_ISA_AMX] = {"amx", "AVX-512 with AMX"},
 };
 
 const char *tl__cpu_isa_name(cpu_isa isa) {
@@ -56,6 +62,21 @@ static bool has_avx512(void) {
     return has_avx2() && (enabled_state() & 0xe6) == 0xe6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
            (b & needed) == needed;
 }
+
+#ifdef TL_CPU_BF16
+static bool has_avx512bf16(void) {
+    unsigned a, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+}
+
+/* Tiles are large, so that Linux lets a process have them only after it has asked: for all its threads, once. */
+static bool has_amx(void) {
+    unsigned a, b, c, d;
+    const unsigned needed = 1u << 22 | 1u << 24, state = 3u << 17; /* AMX-BF16, AMX-TILE */
+    return has_avx512bf16() && (enabled_state() & state) == state && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (d & needed) == needed && syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18) == 0;
+}
+#endif
 #endif
 
 bool tl__cpu_isa_available(cpu_isa isa) {
@@ -72,6 +93,12 @@ bool tl__cpu_isa_available(cpu_isa isa) {
         return has_avx2();
     case CPU_ISA_AVX512:
         return has_avx512();
+#ifdef TL_CPU_BF16
+    case CPU_ISA_AVX512BF16:
+        return has_avx512bf16();
+    case CPU_ISA_AMX:
+        return has_amx();
+#endif
 #endif
     default:
         return false;
@@ -79,7 +106,7 @@ bool tl__cpu_isa_available(cpu_isa isa) {
 }
 
 cpu_isa tl__cpu_isa_best(void) {
-    static const cpu_isa order[] = {CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_NEON};
+    static const cpu_isa order[] = {CPU_ISA_AMX, CPU_ISA_AVX512BF16, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_NEON};
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
         if (tl__cpu_isa_available(order[i]))
             return order[i];
@@ -92,6 +119,8 @@ const cpu_kernels *tl__cpu_isa_kernels(cpu_isa isa) {
     case CPU_ISA_AVX2:
         return &tl__cpu_kernels_avx2;
     case CPU_ISA_AVX512:
+    case CPU_ISA_AVX512BF16:
+    case CPU_ISA_AMX:
         return &tl__cpu_kernels_avx512;
 #endif
     default:

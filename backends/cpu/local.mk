@@ -16,7 +16,8 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
-	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_grad_input.c \
+	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_bf16.c %reldir%/conv2d_converted.c \
+	%reldir%/conv2d_grad_input.c %reldir%/bf16.h %reldir%/bf16.c %reldir%/stored.h \
 	%reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c %reldir%/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
@@ -44,6 +45,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/pool.c \
 	%reldir%/resample.c \
 	%reldir%/special.c \
+	%reldir%/stored.c \
 	%reldir%/winograd.c
 
 if TL_CPU_NEON

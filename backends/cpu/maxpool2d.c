@@ -40,6 +40,32 @@ static tl_status prepare(cpu_kernel *kernel) {
     return cpu_pool_plan(kernel, X, Y, Y);
 }
 
+static void stored_rows(void *user, int64_t first, int64_t last, int thread) {
+    cpu_kernel *kernel = user;
+    const cpu_pool *p = kernel->data;
+    (void)thread;
+    for (int64_t r = first; r < last; r++)
+        kernel->device->kernels->stored_maxpool((uint16_t *)kernel->ptr[Y] + r * p->ow * p->c,
+                                                (const uint16_t *)kernel->ptr[X] + r / p->oh * p->h * p->w * p->c, p,
+                                                r % p->oh);
+}
+
+static void stored_run(cpu_kernel *kernel) {
+    const cpu_pool *p = kernel->data;
+    tl__cpu_parallel(kernel->device, p->n * p->oh, 1 + 8192 / (p->ow * p->c + 1), stored_rows, kernel);
+}
+
+/* No index: it serves the gradient, and nothing that trains is stored in 16 bits. */
+static tl_status stored_prepare(cpu_kernel *kernel) {
+    tl_status status = cpu_pool_expect(kernel, "hhb", X, Y);
+    if (status == TL_OK && cpu_present(kernel, INDEX))
+        status = tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: maxpool2d: of bf16 there is no index");
+    if (status != TL_OK)
+        return status;
+    kernel->run = stored_run;
+    return cpu_pool_plan(kernel, X, Y, Y);
+}
+
 static void grad_rows(void *user, int64_t first, int64_t last, int thread) {
     cpu_kernel *kernel = user;
     const cpu_pool *p = kernel->data;
@@ -66,5 +92,6 @@ static tl_status grad_prepare(cpu_kernel *kernel) {
     return cpu_pool_plan(kernel, DX, DY, DX);
 }
 
-const cpu_implementation tl__cpu_maxpool2d_implementations[] = {{"maxpool2d", prepare}, {NULL, NULL}};
+const cpu_implementation tl__cpu_maxpool2d_implementations[] = {
+    {"maxpool2d", prepare}, {"bf16", stored_prepare}, {NULL, NULL}};
 const cpu_implementation tl__cpu_maxpool2d_grad_implementations[] = {{"maxpool2d_grad", grad_prepare}, {NULL, NULL}};

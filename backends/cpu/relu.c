@@ -24,6 +24,24 @@ static tl_status relu_prepare(cpu_kernel *kernel) {
     return tl__cpu_expect(kernel, "ff");
 }
 
+static void stored_range(void *user, int64_t first, int64_t last, int thread) {
+    cpu_flat *f = user;
+    cpu_kernel *k = f->kernel;
+    (void)thread;
+    cpu_flat_range(f, &first, &last);
+    k->device->kernels->stored_relu((uint16_t *)k->ptr[Y] + first, (const uint16_t *)k->ptr[X] + first,
+                                    (size_t)(last - first));
+}
+
+static void stored_run(cpu_kernel *kernel) {
+    cpu_flat_run(kernel, Y, true, stored_range);
+}
+
+static tl_status stored_prepare(cpu_kernel *kernel) {
+    kernel->run = stored_run;
+    return tl__cpu_expect(kernel, "hh");
+}
+
 static void relu_grad_range(void *user, int64_t first, int64_t last, int thread) {
     cpu_flat *f = user;
     cpu_kernel *k = f->kernel;
@@ -42,5 +60,6 @@ static tl_status relu_grad_prepare(cpu_kernel *kernel) {
     return tl__cpu_expect(kernel, "fff");
 }
 
-const cpu_implementation tl__cpu_relu_implementations[] = {{"relu", relu_prepare}, {NULL, NULL}};
+const cpu_implementation tl__cpu_relu_implementations[] = {
+    {"relu", relu_prepare}, {"bf16", stored_prepare}, {NULL, NULL}};
 const cpu_implementation tl__cpu_relu_grad_implementations[] = {{"relu_grad", relu_grad_prepare}, {NULL, NULL}};

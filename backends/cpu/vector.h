@@ -81,6 +81,46 @@ static inline vf v_keep_equal(const uint8_t *bytes, uint8_t value, vf x) {
     return v_keep(b == value, x);
 #endif
 }
+/* bf16, the upper half of an f32: from it, and to it, rounded to the nearest, ties to even; NaN stays one. */
+typedef uint16_t vh_memory __attribute__((vector_size(2 * VL), aligned(2), may_alias));
+typedef uint16_t vh __attribute__((vector_size(2 * VL)));
+static inline vf v_load_bf16(const uint16_t *p) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
+#else
+    vh x = *(const vh_memory *)p;
+    return (vf)(__builtin_convertvector(x, vu) << 16);
+#endif
+}
+static inline uint16_t bf16_from(float x) {
+    union {
+        float f;
+        uint32_t u;
+    } bits = {x};
+    if (x != x)
+        return (uint16_t)(bits.u >> 16 | 0x40);
+    return (uint16_t)((bits.u + 0x7fff + (bits.u >> 16 & 1)) >> 16);
+}
+static inline float bf16_to(uint16_t x) {
+    union {
+        uint32_t u;
+        float f;
+    } bits = {(uint32_t)x << 16};
+    return bits.f;
+}
+static inline void v_store_bf16(uint16_t *p, vf x) {
+    vu bits = (vu)x, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+#if defined(__AVX512F__)
+    __mmask16 nan = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q);
+    __m512i quiet = _mm512_or_si512(_mm512_srli_epi32((__m512i)bits, 16), _mm512_set1_epi32(0x40));
+    rounded = (vu)_mm512_mask_mov_epi32((__m512i)rounded, nan, quiet);
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16((__m512i)rounded));
+#else
+    vu nan = (vu)(vi)(x != x);
+    rounded = (rounded & ~nan) | ((bits >> 16 | 0x40) & nan);
+    *(vh_memory *)p = __builtin_convertvector(rounded, vh);
+#endif
+}
 /* Adds up the lanes, always in the same order; their maximum, NaN or not where there is a NaN. */
 static inline float v_sum(vf x) {
     float lanes[VL];

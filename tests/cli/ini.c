@@ -286,7 +286,7 @@ static void names(void **state)
     refuse("[stage a.b]\nlr = 1\n", "1: [stage a.b]: a stage's name is made of letters, digits, '_' and '-'");
     refuse("[augment]\nflip = yes\n", "1: [augment] is not supported by this version");
     refuse("[sweep]\nstage.head.lr = 1, 2\n", "1: [sweep] is not supported by this version");
-    refuse("[device]\nprecision = bf16\n", "2: 'precision' in [device] is not supported by this version");
+    refuse("[data]\ngroup = person\n", "2: 'group' in [data] is not supported by this version");
     refuse("[stage a]\nlr.layer4.* = 1\n", "2: 'lr.layer4.*' in [stage a] is not supported by this version");
     refuse("[stage a]\nschedule = cosine\n", "2: 'schedule' in [stage a] is not supported by this version");
     refuse("[data]\nbatch = 4\n", " [data] train is not set: the folder with one folder of images for each class");

@@ -168,15 +168,17 @@ bool t_wanted(const char *name) {
 }
 
 /* The CPU: every instruction set that TL_CPU_ISA takes here (or the one it names already), in three team sizes. */
+bool t_every_isa;
+
 static void open_cpu(const tl_backend *backend) {
-    static const char *const isas[] = {"baseline", "avx2", "avx512", "neon"};
+    static const char *const isas[] = {"baseline", "avx2", "avx512", "neon", "avx512bf16", "amx"};
     static const int threads[] = {1, 2, 8};
     const char *only = getenv("TL_CPU_ISA");
     char chosen[32] = "";
     if (only)
         snprintf(chosen, sizeof(chosen), "%s", only);
     for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
-        if (chosen[0] && strcmp(chosen, isas[i]) != 0)
+        if (chosen[0] ? strcmp(chosen, isas[i]) != 0 : i >= 4 && !t_every_isa)
             continue;
         setenv("TL_CPU_ISA", isas[i], 1);
         t_variants *v = &variants[variant_count];

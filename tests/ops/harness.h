@@ -42,6 +42,7 @@ typedef struct t_op {
 /* main of a test program: `cases` calls t_case. Options: --device NAME (cpu), --plugin FILE for a backend that is
  * not built in, --filter TEXT to run the cases whose name contains it, --equal cpu: the plugin's results must be the CPU
  * backend's, bit for bit. */
+extern bool t_every_isa; /* before t_main: variants of the CPU that differ in products of bf16 alone, too */
 int t_main(int argc, char **argv, void (*cases)(void));
 extern tl_backend_entry_fn t_builtin; /* a backend that this program links, instead of the CPU's; set before t_main */
 

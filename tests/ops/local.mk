@@ -13,6 +13,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/batchnorm_grad \
 	%reldir%/concat \
 	%reldir%/conv2d \
+	%reldir%/conv2d_bf16 \
 	%reldir%/conv2d_batch \
 	%reldir%/conv2d_grad_input \
 	%reldir%/conv2d_grad_weight \
@@ -37,6 +38,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_batchnorm_grad_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_bf16_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_bf16_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_batch_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_batch_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_grad_input_CFLAGS = $(TL_TEST_CFLAGS)
