@@ -91,8 +91,8 @@ static int lanes_of(cl_device_id id) {
 }
 
 /* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not.
- * Mesa's llvmpipe is a CPU that takes work-items for lanes, and ends every loop of one after 65,535 rounds in all: a
- * work-item that does a thread's work gives wrong results there. */
+ * Mesa's llvmpipe is a CPU that takes work-items for lanes; a work-item that does a thread's work gives wrong results
+ * there (measured with Mesa 22.3: convolutions; its limit on rounds of a loop may be why). */
 static tl_status option_vectors(opencl_device *device) {
     const char *text = device->host->option(device->host->user, "vectors");
     device->vectors = device->kind == TL_DEVICE_CPU && strncmp(device->name, "llvmpipe", 8) != 0;
@@ -101,6 +101,16 @@ static tl_status option_vectors(opencl_device *device) {
     if (text)
         device->vectors = strcmp(text, "yes") == 0;
     device->lanes = device->vectors ? lanes_of(device->id) : 1;
+    return TL_OK;
+}
+
+/* Asked for a binary, PoCL compiles every kernel in a general form that nothing then uses: half of a cold start. It keeps
+ * what it did compile in a cache of its own. The option "binaries", yes or no, says otherwise. */
+static tl_status option_binaries(opencl_device *device) {
+    const char *text = device->host->option(device->host->user, "binaries");
+    if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+        return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "binaries = %.40s: it takes yes or no", text);
+    device->binaries = text ? strcmp(text, "yes") == 0 : strstr(device->identity, "PoCL") == NULL;
     return TL_OK;
 }
 
@@ -138,6 +148,8 @@ static tl_status start(opencl_device *device, uint32_t index) {
     tl_status status = tl__opencl_identify(device, index);
     if (status == TL_OK)
         status = option_vectors(device);
+    if (status == TL_OK)
+        status = option_binaries(device);
     if (status != TL_OK)
         return status;
     cl_int code;

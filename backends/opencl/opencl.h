@@ -52,6 +52,7 @@ typedef struct opencl_device {
     char identity[512];       /* of device and driver, for what is kept on disk */
     char failure[256];        /* what tl__opencl_fail said last */
     pid_t pid;                /* of the process that opened it: drivers do not survive fork */
+    bool binaries;            /* programs are kept on disk; PoCL does so itself */
     bool lost;                /* it failed in a way after which no call may be made any more */
     opencl_program *programs;
     opencl_constant *constants;

@@ -100,14 +100,14 @@ static tl_status build(opencl_device *device, const char *stem, const char *opti
     opencl_blob blob = {0};
     const char *parts[] = {source_of(COMMON), source_of(stem), text, device->identity};
     tl__opencl_cache_key(stem, parts, sizeof(parts) / sizeof(parts[0]), &key);
-    if (tl__opencl_cache_read(device, &key, &blob)) {
+    if (device->binaries && tl__opencl_cache_read(device, &key, &blob)) {
         bool taken = from_binary(device, &blob, text, program);
         tl__opencl_release(device, blob.data);
         if (taken)
             return TL_OK;
     }
     tl_status status = from_source(device, stem, text, program);
-    if (status == TL_OK)
+    if (status == TL_OK && device->binaries)
         keep(device, *program, &key);
     return status;
 }
