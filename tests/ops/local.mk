@@ -23,6 +23,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/maxpool2d \
 	%reldir%/normalize \
 	%reldir%/relu \
+	%reldir%/stored \
 	%reldir%/upsample2d \
 	%reldir%/winograd
 check_PROGRAMS += $(TL_OPS_TESTS)
@@ -65,6 +66,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_upsample2d_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_upsample2d_LDADD = $(TL_OPS_LDADD)
 
+%canon_reldir%_stored_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_stored_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_winograd_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_winograd_LDADD = $(TL_OPS_LDADD)
 
