@@ -24,8 +24,7 @@ typedef struct request {
     cli_device_request device;
     int batch, size;
     bool layers, json;
-    json_t *nodes;
-    bool headed;
+    json_t *nodes; /* with --layers */
 } request;
 
 static uint64_t peak_bytes(void)
@@ -34,29 +33,61 @@ static uint64_t peak_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* Kept until the peak that the rates are compared with is known. */
 static void on_node(void *user, const char *node, const char *operation, const char *implementation, double seconds,
                     double flops)
 {
     request *r = user;
-    double rate = seconds > 0 ? flops / seconds * 1e-9 : 0;
-    if (r->json) {
-        json_t *object = json_object();
-        json_object_set_new(object, "node", cli_json_text(node));
-        json_object_set_new(object, "operation", cli_json_text(operation));
-        json_object_set_new(object, "implementation", cli_json_text(implementation));
-        json_object_set_new(object, "seconds", cli_json_real(seconds));
-        json_object_set_new(object, "flops", cli_json_real(flops));
-        json_array_append_new(r->nodes, object);
-        return;
-    }
-    if (!r->headed)
-        cli_print("%-34s %-20s %-22s %9s %9s\n", "node", "operation", "implementation", "ms", "GFLOP/s");
-    r->headed = true;
-    cli_print("%-34s %-20s %-22s %9.3f", node, operation, implementation ? implementation : "", seconds * 1e3);
-    if (flops > 0)
-        cli_print(" %9.1f\n", rate);
+    json_t *object = json_object();
+    json_object_set_new(object, "node", cli_json_text(node));
+    json_object_set_new(object, "operation", cli_json_text(operation));
+    json_object_set_new(object, "implementation", cli_json_text(implementation));
+    json_object_set_new(object, "seconds", cli_json_real(seconds));
+    json_object_set_new(object, "flops", cli_json_real(flops));
+    json_array_append_new(r->nodes, object);
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+/* Of the peak, or null where that is not known. */
+static json_t *share(double flops, double seconds, double peak)
+{
+    return peak > 0 && seconds > 0 && flops > 0 ? cli_json_ratio(flops / seconds / peak) : json_null();
+}
+
+static void print_rate(double flops, double seconds, double peak)
+{
+    if (flops <= 0 || seconds <= 0)
+        cli_print(" %9s %6s", "", "");
+    else if (peak <= 0)
+        cli_print(" %9.1f %6s", flops / seconds * 1e-9, "");
     else
-        cli_print(" %9s\n", "");
+        cli_print(" %9.1f %5.0f%%", flops / seconds * 1e-9, 100 * flops / seconds / peak);
+    cli_print("\n");
+}
+
+static void print_nodes(const json_t *nodes, double peak)
+{
+    double seconds = 0, flops = 0;
+    size_t i;
+    json_t *node;
+    json_array_foreach(nodes, i, node)
+        seconds += number_of(node, "seconds");
+    cli_print("%-34s %-20s %-22s %9s %6s %9s %6s\n", "node", "operation", "implementation", "ms", "time", "GFLOP/s", "peak");
+    json_array_foreach(nodes, i, node) {
+        const char *implementation = json_string_value(json_object_get(node, "implementation"));
+        double took = number_of(node, "seconds");
+        flops += number_of(node, "flops");
+        cli_print("%-34s %-20s %-22s %9.3f %5.1f%%", json_string_value(json_object_get(node, "node")),
+                  json_string_value(json_object_get(node, "operation")), implementation ? implementation : "", took * 1e3,
+                  seconds > 0 ? 100 * took / seconds : 0);
+        print_rate(number_of(node, "flops"), took, peak);
+    }
+    cli_print("%-34s %-20s %-22s %9.3f %5.0f%%", "all", "", "", seconds * 1e3, 100.0);
+    print_rate(flops, seconds, peak);
 }
 
 static const char *patterns(const request *r)
@@ -69,35 +100,50 @@ static const char *patterns(const request *r)
     return vgg ? "classifier.6.*" : "fc.*";
 }
 
-static void print_result(const request *r, const tl_device *device, const tl_bench_result *result, double ready)
+static void print_json(const request *r, const tl_device *device, const tl_bench_result *result, double ready)
 {
-    if (r->json) {
-        json_t *object = json_object();
-        json_object_set_new(object, "arch", cli_json_text(r->arch));
-        json_object_set_new(object, "mode", cli_json_text(r->mode));
-        json_object_set_new(object, "batch", json_integer(r->batch));
-        json_object_set_new(object, "size", json_integer(r->size));
-        json_object_set_new(object, "device", cli_json_text(tl_device_name(device)));
-        json_object_set_new(object, "description", cli_json_text(tl_device_description(device)));
-        json_object_set_new(object, "images_per_second", cli_json_real(result->images_per_second));
-        json_object_set_new(object, "best_images_per_second", cli_json_real(result->best_images_per_second));
-        json_object_set_new(object, "steps", json_integer(result->steps));
-        json_object_set_new(object, "resident_bytes", json_integer((json_int_t)peak_bytes()));
-        json_object_set_new(object, "arena_bytes", json_integer((json_int_t)result->arena_bytes));
-        json_object_set_new(object, "ready_seconds", cli_json_ratio(ready));
-        json_object_set_new(object, "flops", cli_json_real(result->flops_per_image));
-        if (r->nodes)
-            json_object_set_new(object, "nodes", r->nodes);
-        cli_json_print(object);
-        return;
-    }
+    double rate = result->flops_per_image * result->images_per_second, peak = result->peak_flops;
+    json_t *object = json_object();
+    size_t i;
+    json_t *node;
+    json_object_set_new(object, "arch", cli_json_text(r->arch));
+    json_object_set_new(object, "mode", cli_json_text(r->mode));
+    json_object_set_new(object, "batch", json_integer(r->batch));
+    json_object_set_new(object, "size", json_integer(r->size));
+    json_object_set_new(object, "device", cli_json_text(tl_device_name(device)));
+    json_object_set_new(object, "description", cli_json_text(tl_device_description(device)));
+    json_object_set_new(object, "images_per_second", cli_json_real(result->images_per_second));
+    json_object_set_new(object, "best_images_per_second", cli_json_real(result->best_images_per_second));
+    json_object_set_new(object, "steps", json_integer(result->steps));
+    json_object_set_new(object, "resident_bytes", json_integer((json_int_t)peak_bytes()));
+    json_object_set_new(object, "arena_bytes", json_integer((json_int_t)result->arena_bytes));
+    json_object_set_new(object, "ready_seconds", cli_json_ratio(ready));
+    json_object_set_new(object, "flops", cli_json_real(result->flops_per_image));
+    json_object_set_new(object, "flops_per_second", cli_json_real(rate));
+    json_object_set_new(object, "peak_flops_per_second", peak > 0 ? cli_json_real(peak) : json_null());
+    json_object_set_new(object, "peak_type", cli_json_text(result->peak_type));
+    json_object_set_new(object, "share_of_peak", share(rate, 1, peak));
+    json_array_foreach(r->nodes, i, node)
+        json_object_set_new(node, "share_of_peak", share(number_of(node, "flops"), number_of(node, "seconds"), peak));
+    if (r->nodes)
+        json_object_set(object, "nodes", r->nodes);
+    cli_json_print(object);
+}
+
+static void print_text(const request *r, const tl_device *device, const tl_bench_result *result, double ready)
+{
+    double rate = result->flops_per_image * result->images_per_second, peak = result->peak_flops;
+    if (r->nodes)
+        print_nodes(r->nodes, peak);
     cli_print("%s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, r->batch, r->size, tl_device_name(device),
               tl_device_description(device));
     cli_print("%.2f images/s (median of %d steps), %.2f at best\n", result->images_per_second, result->steps,
               result->best_images_per_second);
-    cli_print("%.2f GFLOP an image, %.1f GFLOP/s · ready after %.2f s · %s resident, %s of them in the plan\n",
-              result->flops_per_image * 1e-9, result->flops_per_image * result->images_per_second * 1e-9, ready,
-              cli_bytes(peak_bytes()), cli_bytes(result->arena_bytes));
+    cli_print("%.2f GFLOP an image, %.1f GFLOP/s", result->flops_per_image * 1e-9, rate * 1e-9);
+    if (peak > 0)
+        cli_print(", %.0f %% of the %.1f that its arithmetic can do in %s", 100 * rate / peak, peak * 1e-9, result->peak_type);
+    cli_print("\nready after %.2f s · %s resident, %s of them in the plan\n", ready, cli_bytes(peak_bytes()),
+              cli_bytes(result->arena_bytes));
 }
 
 static int measure(request *r, tl_context *context, tl_model *model, tl_device *device)
@@ -114,15 +160,15 @@ static int measure(request *r, tl_context *context, tl_model *model, tl_device *
     };
     tl_bench_result result = {.size = sizeof(result)};
     double before = cli_process_seconds();
-    if (r->layers && r->json)
+    if (r->layers)
         r->nodes = json_array();
     tl_status status = tl_bench(model, device, &bench, &result);
-    if (status != TL_OK) {
-        json_decref(r->nodes);
-        return cli_failed(context, status, NULL);
-    }
-    print_result(r, device, &result, before + result.first_seconds);
-    return CLI_DONE;
+    if (status == TL_OK && r->json)
+        print_json(r, device, &result, before + result.first_seconds);
+    else if (status == TL_OK)
+        print_text(r, device, &result, before + result.first_seconds);
+    json_decref(r->nodes);
+    return status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
 }
 
 static int work(request *r)
@@ -200,7 +246,9 @@ const cli_verb cli_bench = {
     .summary = "Times a network with random weights on made-up images.",
     .details = "forward times inference; head, layer4 and full time a training step with that part trainable and nothing\n"
                "cached. images_per_second is of the median step. ready_seconds: from the start of the process to the first\n"
-               "result; resident_bytes: the most memory the process ever had.\n",
+               "result; resident_bytes: the most memory the process ever had. peak: the multiplications and additions a\n"
+               "second that the device does at most, measured in the same run; convolutions are counted as direct ones, so\n"
+               "that those which need fewer operations can pass it.\n",
     .options = options,
     .run = run,
 };

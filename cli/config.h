@@ -18,6 +18,7 @@ typedef enum cli_key_type {
     CLI_KEY_ARCH,   /* one of tl_arch_name */
     CLI_KEY_COLOUR, /* double[3] */
     CLI_KEY_LAYERS, /* int[4], or all 0 */
+    CLI_KEY_SIZE,   /* bytes: uint64_t, 0 for a word */
     CLI_KEY_LATER,  /* known, and not in this version */
 } cli_key_type;
 
@@ -62,6 +63,8 @@ typedef struct cli_config {
     int batch, resize, crop, alpha, decode, workers;
     double mean[3], std[3];
     bool shuffle;
+    const char *cache; /* "": auto */
+    uint64_t cache_limit;
     const char *arch, *weights;
     int classes; /* 0: as many as the data has */
     int head, bn;
@@ -95,7 +98,7 @@ const char *cli_config_patterns(const cli_config *config, const cli_stage *stage
 typedef union cli_value {
     const char *text;
     int integer, integers[4];
-    uint64_t seed;
+    uint64_t seed, bytes;
     double real, reals[3];
     bool truth;
 } cli_value;

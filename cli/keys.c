@@ -47,11 +47,17 @@ const cli_key cli_keys[] = {
      "Transparent images: drop the transparency, or lay them on white or black"},
     {"data", "decode", CLI_KEY_CHOICE, 0, 0, false, "exact fast", "exact", IN(decode),
      "JPEGs at least twice as large as resize: exact, the bytes that Pillow gives; fast, at a half, a quarter or an "
-     "eighth of the size at once, which takes 0.5 to 0.9 of the time, about 1 of 255 off in the mean and 25 at edges. A "
+     "eighth of the size at once, which takes 0.5 to 0.9 of the time, about 1 of 255 off in the mean and 25 at edges; a "
      "saved model does not keep it"},
-    {"data", "workers", CLI_KEY_INT, 1, 256, false, "auto", "auto", IN(workers), "Threads that read and decode images"},
+    {"data", "workers", CLI_KEY_INT, 1, 256, false, "auto", "auto", IN(workers),
+     "Threads that read and decode images; auto: as many as this process may use, at most 8"},
+    {"data", "cache", CLI_KEY_TEXT, 0, 0, false, "auto", "auto", IN(cache),
+     "Where features of the frozen part are kept: auto, in $XDG_CACHE_HOME/libtl/features for all runs; a folder; memory, for "
+     "this run alone; none, they are computed every step"},
+    {"data", "cache_limit", CLI_KEY_SIZE, 0, 1e18, true, "auto", "auto", IN(cache_limit),
+     "Bytes that the cache's folder, or with memory the features, may take, as in 500 MB; auto: a quarter of the free "
+     "space, at most 32 GiB, or of the memory"},
     LATER("data", "group", "Keeps images with one prefix on one side of the split"),
-    LATER("data", "cache", "Keeps the frozen part's features on disk"),
 
     {"model", "arch", CLI_KEY_ARCH, 0, 0, false, NULL, "resnet50", IN(arch), "The network"},
     {"model", "weights", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(weights),
@@ -124,6 +130,7 @@ const char *cli_key_range(const cli_key *key, char *text, size_t size)
     case CLI_KEY_COLOUR: snprintf(text, size, "three numbers, %s", lower); break;
     case CLI_KEY_LAYERS: snprintf(text, size, "four whole numbers%s", also); break;
     case CLI_KEY_SEED: snprintf(text, size, "0 to 18446744073709551615"); break;
+    case CLI_KEY_SIZE: snprintf(text, size, "a number of bytes, kB, MB, GB or TB%s", also); break;
     case CLI_KEY_BOOL: snprintf(text, size, "yes or no"); break;
     case CLI_KEY_CHOICE: join_words(key->words, text, size); break;
     case CLI_KEY_ARCH: snprintf(text, size, "a network's name"); break;
@@ -191,6 +198,29 @@ static bool parse_arch(const char *text)
     return false;
 }
 
+/* "1500000", "1.5 MB", "20GB". */
+static bool parse_size(const cli_key *key, const char *text, uint64_t *bytes)
+{
+    static const struct {
+        const char *unit;
+        double bytes;
+    } units[] = {{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12}, {"b", 1}, {"", 1}};
+    char number[32];
+    double value;
+    size_t length = strspn(text, "0123456789."), last = 0;
+    if (length >= sizeof(number))
+        return false;
+    snprintf(number, sizeof(number), "%.*s", (int)length, text);
+    text += length;
+    text += *text == ' ';
+    while (units[last].unit[0] && strcasecmp(units[last].unit, text))
+        last++;
+    if (strcasecmp(units[last].unit, text) || !cli_parse_real(number, &value) || !in_range(key, value * units[last].bytes))
+        return false;
+    *bytes = (uint64_t)(value * units[last].bytes);
+    return *bytes > 0;
+}
+
 bool cli_key_parse(const cli_key *key, const char *text, cli_value *v)
 {
     int64_t integer;
@@ -214,6 +244,8 @@ bool cli_key_parse(const cli_key *key, const char *text, cli_value *v)
         return true;
     case CLI_KEY_SEED:
         return cli_parse_seed(text, &v->seed);
+    case CLI_KEY_SIZE:
+        return parse_size(key, text, &v->bytes);
     case CLI_KEY_REAL:
         return cli_parse_real(text, &v->real) && in_range(key, v->real);
     case CLI_KEY_BOOL:
@@ -240,7 +272,8 @@ size_t cli_key_size(const cli_key *key)
     switch (key->type) {
     case CLI_KEY_INT:
     case CLI_KEY_CHOICE: return sizeof(int);
-    case CLI_KEY_SEED: return sizeof(uint64_t);
+    case CLI_KEY_SEED:
+    case CLI_KEY_SIZE: return sizeof(uint64_t);
     case CLI_KEY_REAL: return sizeof(double);
     case CLI_KEY_BOOL: return sizeof(bool);
     case CLI_KEY_COLOUR: return 3 * sizeof(double);

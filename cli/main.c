@@ -8,7 +8,7 @@
 #include "cli/options.h"
 
 static const cli_verb *const verbs[] = {&cli_train, &cli_eval, &cli_predict, &cli_inspect, &cli_convert, &cli_devices,
-                                        &cli_selftest, &cli_tune, &cli_bench};
+                                        &cli_features, &cli_selftest, &cli_tune, &cli_bench};
 
 static const cli_verb *find_verb(const char *name)
 {

@@ -20,7 +20,8 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns an exit code */
 } cli_verb;
 
-extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert, cli_devices, cli_tune, cli_selftest, cli_bench;
+extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert, cli_devices, cli_features,
+    cli_selftest, cli_tune, cli_bench;
 
 /* What the verbs that compute have in common; see cli_device_option. */
 #define CLI_DEVICE_OPTIONS                                                                                             \
@@ -31,7 +32,7 @@ extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert
 /* Numbers of options that have no letter, shared by the verbs. */
 enum {
     CLI_JSON = 256, CLI_DEVICE, CLI_THREADS, CLI_DRY_RUN, CLI_FORCE, CLI_TOP, CLI_ARCH, CLI_CLASSES, CLI_HEAD, CLI_LAYERS,
-    CLI_WIDTH, CLI_BGR, CLI_BATCH, CLI_SIZE, CLI_MODE, CLI_FALLBACK, CLI_LIST, CLI_FORGET
+    CLI_WIDTH, CLI_BGR, CLI_BATCH, CLI_SIZE, CLI_MODE, CLI_FALLBACK, CLI_LIST, CLI_FORGET, CLI_AT, CLI_FORMAT
 };
 
 /* The next option of argv: its letter or number, with *value its argument; 0 at the end, *value then being unused

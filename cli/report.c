@@ -214,6 +214,8 @@ static void write_facts(FILE *out, const cli_run *run)
         fputs("</td><td class=\"left\">", out);
         fputs(s->cached ? "computed once, up to " : "computed every step: ", out);
         cli_html_text(out, s->cache);
+        if (s->feature_images_found > 0)
+            fprintf(out, ", %s of %s found in the cache", cli_grouped(s->feature_images_found), cli_grouped(s->feature_images));
         fputs("</td></tr>\n", out);
     }
     fputs("</table></div>\n<p>", out);

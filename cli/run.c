@@ -240,6 +240,8 @@ static bool write_summary(const cli_run *run)
         json_object_set_new(stage, "trainable", json_integer(s->trainable));
         json_object_set_new(stage, "parameters", json_integer(s->parameters));
         json_object_set_new(stage, "features_cached", json_boolean(s->cached));
+        json_object_set_new(stage, "feature_images", json_integer(s->feature_images));
+        json_object_set_new(stage, "feature_images_found", json_integer(s->feature_images_found));
         json_array_append_new(stages, stage);
     }
     json_object_set_new(object, "stages", stages);
@@ -298,9 +300,21 @@ static bool save(cli_run *run, enum cli_run_file file)
     return status == TL_OK;
 }
 
-static bool write_best(cli_run *run)
+/* Where the last epoch was the best one both names are one file: half the time and room. */
+static bool link_best(const cli_run *run)
 {
-    if (run->best < 0 || !run->keep_in_memory)
+    if (!run->result || run->best != (int)run->epoch_count - 1)
+        return false;
+    char *last = cli_run_path(run, CLI_RUN_LAST), *best = cli_run_path(run, CLI_RUN_BEST);
+    bool linked = link(last, best) == 0;
+    free(last);
+    free(best);
+    return linked;
+}
+
+static bool write_best(cli_run *run, bool last_is_written)
+{
+    if (run->best < 0 || !run->keep_in_memory || (last_is_written && link_best(run)))
         return true;
     tl_status status = restore_best(run);
     if (status != TL_OK) {
@@ -320,7 +334,7 @@ int cli_run_finish(cli_run *run, bool model_usable)
     }
     /* every file is tried, so that one that fails does not take the others along */
     bool ok = !model_usable || save(run, CLI_RUN_LAST);
-    ok &= write_best(run);
+    ok &= write_best(run, model_usable && ok);
     ok &= write_metrics(run);
     if (!ok)
         run->status = "failed";

@@ -18,6 +18,7 @@ typedef struct cli_epoch {
 typedef struct cli_stage_line {
     char *name, *patterns, *cache;
     int64_t trainable, parameters;
+    int64_t feature_images, feature_images_found; /* the second: left by an earlier run or stage */
     bool cached;
 } cli_stage_line;
 

@@ -24,10 +24,12 @@ typedef struct testing {
 
 static void print_line(const tl_selftest_line *line)
 {
-    char worst[16] = "-";
+    char worst[16] = "-", name[64];
+    snprintf(name, sizeof(name), "%s%s%s", line->operation, strcmp(line->storage, "f32") ? " " : "",
+             strcmp(line->storage, "f32") ? line->storage : "");
     if (line->refused < line->cases)
         snprintf(worst, sizeof(worst), isinf(line->worst) ? "inf" : line->worst < 1000 ? "%.3f" : "%.0e", line->worst);
-    cli_print("%-20s %6d %6d %7s  %-10s %s\n", line->operation, line->shapes, line->cases, worst,
+    cli_print("%-20s %6d %6d %7s  %-10s %s\n", name, line->shapes, line->cases, worst,
               verdicts[line->verdict], line->implementations);
     if (line->verdict == TL_SELFTEST_WRONG)
         cli_print("    %d of %d: %s\n", line->wrong, line->cases, line->detail);
@@ -44,6 +46,7 @@ static json_t *json_line(const tl_selftest_line *line)
         [TL_SELFTEST_RIGHT] = "ok", [TL_SELFTEST_WRONG] = "wrong", [TL_SELFTEST_REFUSED] = "cpu"};
     json_t *object = json_object();
     json_object_set_new(object, "operation", cli_json_text(line->operation));
+    json_object_set_new(object, "storage", cli_json_text(line->storage));
     json_object_set_new(object, "result", cli_json_text(words[line->verdict]));
     json_object_set_new(object, "shapes", json_integer(line->shapes));
     json_object_set_new(object, "cases", json_integer(line->cases));
@@ -58,7 +61,7 @@ static json_t *json_line(const tl_selftest_line *line)
 static bool each(void *user, const tl_selftest_line *line)
 {
     testing *t = user;
-    t->operations++;
+    t->operations += !strcmp(line->storage, "f32");
     t->cases += line->cases;
     t->wrong += line->verdict == TL_SELFTEST_WRONG;
     t->refused += line->verdict == TL_SELFTEST_REFUSED;

@@ -58,6 +58,10 @@ static void on_stage(void *user, const tl_stage_report *report)
                 report->features_cached ? " · the rest is frozen, its features computed once" : why ? why
                 : all ? "" : " · the rest is frozen");
     free(why);
+    if (report->feature_images_found > 0)
+        cli_note("features  %s/%s from cache", cli_grouped(report->feature_images_found), cli_grouped(report->feature_images));
+    if (report->cache_file)
+        cli_verbose("features are kept in %s", report->cache_file);
     if (report->plan) { /* ends its lines itself */
         size_t length = strlen(report->plan);
         length -= length > 0 && report->plan[length - 1] == '\n';
@@ -71,6 +75,8 @@ static void on_stage(void *user, const tl_stage_report *report)
         .trainable = report->trainable,
         .parameters = report->parameters,
         .cached = report->features_cached,
+        .feature_images = report->feature_images,
+        .feature_images_found = report->feature_images_found,
     };
 }
 
@@ -126,6 +132,9 @@ static void fill_options(training *t)
     t->options.seed = config->seed;
     t->options.bn = (tl_bn)config->bn;
     t->options.workers = config->workers;
+    t->options.cache_features = strcmp(config->cache, "none") != 0;
+    t->options.cache_folder = strcmp(config->cache, "memory") ? config->cache : NULL;
+    t->options.cache_limit = config->cache_limit;
     t->options.stages = t->stages;
     t->options.stage_count = config->stage_count;
     t->options.user = t;

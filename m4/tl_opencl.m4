@@ -29,6 +29,8 @@ AC_DEFUN([TL_OPENCL], [
   AC_SUBST([CLBLAST_LIBS])
   AC_SUBST([OPENCL_LIBS])
   AC_SUBST([OPENCL_CFLAGS])
+  TL_OPENCL_HOW=$enable_opencl
+  AC_SUBST([TL_OPENCL_HOW])
   AM_CONDITIONAL([TL_OPENCL_PLUGIN], [test "$enable_opencl" = plugin])
   AM_CONDITIONAL([TL_OPENCL_BUILTIN], [test "$enable_opencl" = builtin])
   AS_IF([test "$enable_opencl" = builtin], [TL_BUILTIN_BACKEND([opencl])])

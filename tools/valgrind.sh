@@ -7,6 +7,7 @@ command -v valgrind >/dev/null || { echo "valgrind is not there"; exit 77; }
 [ -x "$build/tl" ] || { echo "tl was not built"; exit 77; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME="$work/cache"
 "$build/tests/cli/draw" "$work/images" 6 disc square || exit 1
 cat >"$work/small.ini" <<'END'
 [device]

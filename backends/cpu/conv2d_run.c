@@ -21,6 +21,7 @@ typedef struct job {
     int64_t rows, panels; /* all of the phase; panels of all groups */
     int64_t row_parts, panel_parts;
     int stream;
+    bool far; /* the weights do not stay in the second cache */
 } job;
 
 void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts) {
@@ -143,18 +144,28 @@ static void multiply_parts(const cpu_kernels *kernels, cpu_gemm_panel *panel, in
     const int64_t offset = panel->offset, soon_end = panel->soon_end;
     /* Whole taps, or pieces of the only one. */
     const int64_t step = taps > 1 ? (part > depth ? part / depth : 1) : part, all = taps > 1 ? taps : depth;
+    const int64_t each = width * (taps > 1 ? depth : 1); /* floats of b for a step */
+    const float *next = panel->b_soon;
+    const int64_t next_bytes = panel->b_soon_bytes;
     for (int64_t at = 0; at < all; at += step) {
         const int64_t now = all - at < step ? all - at : step;
         panel->resume = at > 0;
         panel->suspend = at + now < all;
         panel->taps = taps > 1 ? now : 1;
         panel->depth = taps > 1 ? depth : now;
+        if (next_bytes > 0) { /* the next part, or the first one of the next panel */
+            const int64_t left = (all - at - now) * each * (int64_t)sizeof(float), most = step * each * (int64_t)sizeof(float);
+            panel->b_soon = left > 0 ? panel->b + now * each : next;
+            panel->b_soon_bytes = left > 0 ? left : next_bytes;
+            if (panel->b_soon_bytes > most)
+                panel->b_soon_bytes = most;
+        }
         kernels->gemm_panel(panel);
         if (taps > 1)
             panel->rows += now * GROUP;
         else
             panel->offset += now;
-        panel->b += now * width * (taps > 1 ? depth : 1);
+        panel->b += now * each;
         panel->soon_end = 0; /* is on its way */
         panel->ahead = 0;
     }
@@ -163,6 +174,14 @@ static void multiply_parts(const cpu_kernels *kernels, cpu_gemm_panel *panel, in
     panel->offset = offset;
     panel->soon_end = soon_end;
     panel->resume = panel->suspend = 0;
+}
+
+/* Panel p's weights and how many bytes they are. */
+static const float *panel_weights(const job *j, int64_t p, int64_t *bytes) {
+    const cpu_conv2d_walk *walk = j->walk;
+    const int64_t k = j->phase->taps[0] * j->phase->taps[1] * walk->depth, column = p % walk->panels * walk->width;
+    *bytes = (walk->padded - column < walk->width ? walk->padded - column : walk->width) * k * (int64_t)sizeof(float);
+    return j->packed + j->phase->weights + (p / walk->panels * walk->padded + column) * k;
 }
 
 /* One group of rows times panels p .. end - 1. */
@@ -187,11 +206,12 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
     };
     const int64_t first = p, each = soon && taps > 0 ? (walk->pieces_depth + end - p - 1) / (end - p) : 0;
     for (; p < end; p++) {
+        int64_t bytes;
         int64_t group = p / walk->panels, column = p % walk->panels * walk->width;
         int64_t to = group * walk->columns + column;
         panel.columns = (int)(walk->columns - column < walk->width ? walk->columns - column : walk->width);
         panel.offset = walk->spread ? column : group * walk->depth;
-        panel.b = j->packed + phase->weights + (group * walk->padded + column) * taps * walk->depth;
+        panel.b = panel_weights(j, p, &bytes);
         panel.y = o->to + to;
         panel.bias = o->bias ? o->bias + to : NULL;
         panel.residual = o->residual ? o->residual + to : NULL;
@@ -200,6 +220,8 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
         panel.soon_end = panel.soon_first + each;
         panel.ahead = p + 1 < end ? walk->width : count * walk->to_channels - (end - first - 1) * walk->width;
         panel.rows = rows;
+        if (j->far)
+            panel.b_soon = panel_weights(j, p + 1 < end ? p + 1 : first, &panel.b_soon_bytes);
         if (walk->spread)
             kernels->gemm_spread(&panel);
         else if (walk->part < panel.taps * panel.depth)
@@ -277,6 +299,7 @@ void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *oper
     int64_t elements = walk->shape.images * walk->to_size[0] * walk->to_size[1] * walk->to_channels;
     j.stream = cpu_streams((uint64_t)elements * sizeof(float)) && operands->to != operands->residual &&
                walk->to_channels % device->kernels->lanes == 0 && walk->columns % device->kernels->lanes == 0;
+    j.far = walk->packed_bytes / (size_t)walk->phase_count > device->l2 / 2;
     for (int i = 0; i < walk->phase_count; i++) {
         j.phase = &walk->phases[i];
         run_phase(&j);

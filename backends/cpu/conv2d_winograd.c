@@ -19,7 +19,7 @@ enum { X, W, BIAS, RESIDUAL, Y };
 #define GROUP CPU_GEMM_GROUP
 #define FEWEST_CHANNELS 32          /* with fewer the transforms cost more than is saved */
 #define LARGE (16 << 20)            /* bytes of transformed weights that are better read once for all threads */
-#define TILES_FOR_LARGE 16          /* in an image; with fewer, weights four times as large are not worth it */
+#define TILES_FOR_LARGE 4          /* in an image; with fewer, weights four times as large are not worth it */
 #define STAGED_TILES 192
 #define LEAST_TILES 24
 #define LINE 16                     /* floats; planes are a line further apart than they are long, or they would all lie
@@ -134,6 +134,12 @@ static void multiply(const job *j, int64_t first, int64_t last) {
     for (int64_t item = first; item < last; item++) {
         int64_t plane = item / p->panels, o = item % p->panels * p->width;
         int64_t row = 0;
+        /* The panel that comes next, wherever it is: all planes' together stay in no cache. */
+        const int64_t next = item + 1 < last ? item + 1 : first, next_o = next % p->panels * p->width;
+        const float *soon = p->weights + next / p->panels * channels * outputs + next_o * channels;
+        int64_t soon_bytes = (outputs - next_o < p->width ? outputs - next_o : p->width) * channels * (int64_t)sizeof(float);
+        if (PLANES * channels * outputs * (int64_t)sizeof(float) < (int64_t)j->kernel->device->l2 / 4)
+            soon_bytes = 0;
         for (int64_t left = (j->count + GROUP - 1) / GROUP; left > 0; left--) {
             int count = (int)((j->count - row + left - 1) / left);
             for (int i = 0; i < count; i++) {
@@ -150,9 +156,12 @@ static void multiply(const job *j, int64_t first, int64_t last) {
                 .count = count,
                 .columns = (int)(outputs - o < p->width ? outputs - o : p->width),
                 .soon = rows,
+                .b_soon = soon,
+                .b_soon_bytes = soon_bytes,
             };
             j->kernel->device->kernels->gemm_panel(&panel);
             row += count;
+            soon_bytes = 0;
         }
     }
 }
@@ -244,6 +253,8 @@ static void run(cpu_kernel *kernel) {
 
 static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
     const int64_t lanes = kernel->device->kernels->lanes;
+    if (kernel->device->winograd == CPU_WINOGRAD_NEVER || (kernel->device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
+        return false;
     for (int i = 0; i < 2; i++)
         if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1)
             return false;
@@ -253,16 +264,23 @@ static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
            (tiles >= TILES_FOR_LARGE || PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE);
 }
 
+/* What passes between the caches for each tile decides: a block that stays in the second cache has its planes there, and
+ * reads all weights for its few tiles; with staged blocks the planes go out and back, and each thread reads its part of
+ * the weights once for many tiles. */
 static void choose_block(const cpu_device *device, plan *p) {
     const int64_t channels = p->shape.channels, outputs = p->shape.out_channels;
     const int64_t tile_bytes = PLANES * (channels + outputs) * (int64_t)sizeof(float);
+    const int64_t weight_bytes = PLANES * channels * outputs * (int64_t)sizeof(float);
     p->block = (int64_t)device->l2 * 5 / 8 / tile_bytes / 6 * 6;
     if (p->block < LEAST_TILES)
         p->block = LEAST_TILES;
     if (p->block > GROUP)
         p->block = GROUP;
+    const int64_t staged = p->tiles < STAGED_TILES ? p->tiles : STAGED_TILES;
+    const int64_t local_cost = weight_bytes / p->block;
+    const int64_t staged_cost = 2 * tile_bytes + weight_bytes / staged / device->threads;
     p->staged = p->tiles < p->block * device->threads ||
-                PLANES * channels * outputs * (int64_t)sizeof(float) >= LARGE;
+                (weight_bytes > (int64_t)device->l2 && staged_cost < local_cost);
     if (p->staged)
         p->block = STAGED_TILES;
     if (p->block > p->tiles)
@@ -280,7 +298,7 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
         status = tl__cpu_conv2d_shape(kernel, X, W, Y, &s);
     if (status != TL_OK)
         return status;
-    if (!device->winograd || !suits(kernel, &s))
+    if (!suits(kernel, &s))
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d: not a form for Winograd's algorithm");
     plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s.channels * sizeof(float));
     if (!p)

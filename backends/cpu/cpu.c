@@ -158,6 +158,7 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
         .alignment = CPU_ALIGNMENT,
         .units = (uint32_t)device->threads,
         .description = device->description,
+        .identity = device->identity,
     };
     memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
     return TL_OK;
@@ -184,6 +185,7 @@ static const tl_device_ops device_ops = {
     .queue_flush = queue_nothing,
     .queue_finish = queue_nothing,
     .prepare = tl__cpu_prepare,
+    .peak = tl__cpu_peak,
 };
 
 static tl_status option_threads(const tl_host *host, int *threads) {
@@ -222,12 +224,12 @@ static tl_status option_isa(const tl_host *host, cpu_isa *isa) {
     return fail(host, TL_ERROR_ARGUMENT, "cpu: %s = %s: this machine has %s", source, text, names);
 }
 
-/* Off unless asked for: its rounding errors are several times those of direct convolution, which matters where a
- * training's masks hang on values near 0. */
-static tl_status option_winograd(const tl_host *host, bool *winograd) {
+/* Its rounding errors are several times those of direct convolution, which matters where a training's masks hang on
+ * values near 0: libtl says where (tl_op_desc.exact). The option overrules it. */
+static tl_status option_winograd(const tl_host *host, cpu_winograd_use *use) {
     const char *text = host->option(host->user, "winograd");
-    *winograd = text && strcmp(text, "1") == 0;
-    if (!text || *winograd || strcmp(text, "0") == 0)
+    *use = !text ? CPU_WINOGRAD_AUTO : strcmp(text, "1") == 0 ? CPU_WINOGRAD_ALWAYS : CPU_WINOGRAD_NEVER;
+    if (!text || strcmp(text, "1") == 0 || strcmp(text, "0") == 0)
         return TL_OK;
     return fail(host, TL_ERROR_ARGUMENT, "cpu: winograd = %s: it takes 0 or 1", text);
 }
@@ -235,7 +237,7 @@ static tl_status option_winograd(const tl_host *host, bool *winograd) {
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
     int threads;
     cpu_isa isa;
-    bool winograd;
+    cpu_winograd_use winograd;
     if (index != 0)
         return fail(host, TL_ERROR_NOT_FOUND, "cpu: there is one device, not %u", (unsigned)index + 1);
     tl_status status = option_threads(host, &threads);
@@ -262,6 +264,7 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
     };
     snprintf(device->description, sizeof(device->description), "%s, %d thread%s", tl__cpu_isa_title(isa), threads,
              threads == 1 ? "" : "s");
+    snprintf(device->identity, sizeof(device->identity), "%s%s", tl__cpu_isa_title(isa), winograd ? ", Winograd" : "");
     *out = &device->base;
     return TL_OK;
 }

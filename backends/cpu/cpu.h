@@ -21,6 +21,9 @@
 
 struct cpu_kernels;
 
+/* Where convolutions may use Winograd's algorithm: nowhere, where the operation need not be exact, everywhere. */
+typedef enum cpu_winograd_use { CPU_WINOGRAD_NEVER, CPU_WINOGRAD_AUTO, CPU_WINOGRAD_ALWAYS } cpu_winograd_use;
+
 typedef enum cpu_isa { CPU_ISA_BASELINE, CPU_ISA_AVX2, CPU_ISA_AVX512, CPU_ISA_NEON, CPU_ISA_COUNT } cpu_isa;
 
 /* ---- isa.c: what the machine is ---- */
@@ -44,11 +47,11 @@ typedef struct cpu_device {
     const tl_host *host;
     int threads;
     cpu_isa isa;
-    bool winograd; /* 3x3 convolutions may use Winograd's algorithm */
+    cpu_winograd_use winograd;
     const struct cpu_kernels *kernels; /* of that instruction set */
     size_t l1, l2, l3;                 /* cache sizes in bytes */
     uint64_t memory;
-    char description[64];
+    char description[64], identity[64];
     cpu_constant *constants;
 } cpu_device;
 
@@ -62,6 +65,10 @@ void *tl__cpu_allocate(cpu_device *device, size_t bytes);
 void tl__cpu_release(cpu_device *device, void *memory); /* NULL is fine */
 tl_status tl__cpu_fail(const cpu_device *device, tl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- measure.c: peak of tl/backend.h ---- */
+
+tl_status tl__cpu_peak(tl_backend_device *base, int32_t dtype, double *flops);
 
 /* ---- parallel.c: the team ----
  * Cuts 0 .. count - 1 into one contiguous range per thread, at least `grain` items each (so that little work stays

@@ -42,6 +42,8 @@ typedef struct cpu_gemm_panel {
      * residual and mask at `ahead` floats from where they are used now (0: not). */
     const float *const *soon;
     int64_t soon_first, soon_end, ahead;
+    const float *b_soon;  /* the panel that comes next; nothing is fetched where b_soon_bytes is 0 */
+    int64_t b_soon_bytes;
 } cpu_gemm_panel;
 
 /* y[i][j] = sum over p of a[p][i] * b[p][j], or += that sum: what weights get from many pixels. */

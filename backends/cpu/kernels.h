@@ -16,6 +16,7 @@
 #include "backends/cpu/channels.h"
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/peak.h"
 #include "backends/cpu/pool.h"
 #include "backends/cpu/resample.h"
 #include "backends/cpu/winograd.h"
@@ -24,6 +25,7 @@
     CPU_ELEMENTWISE_LIST(X) \
     CPU_CHANNELS_LIST(X) \
     CPU_GEMM_LIST(X) \
+    CPU_PEAK_LIST(X) \
     CPU_POOL_LIST(X) \
     CPU_RESAMPLE_LIST(X) \
     CPU_WINOGRAD_LIST(X)

@@ -12,6 +12,7 @@ libtl_cpu_la_LDFLAGS = $(OPENMP_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
 	backends/axis.h backends/form.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
+	%reldir%/measure.c %reldir%/peak.h \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
@@ -39,6 +40,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/gemm_outer.c \
 	%reldir%/gemm_spread.c \
 	%reldir%/gemm_spread_outer.c \
+	%reldir%/peak.c \
 	%reldir%/pool.c \
 	%reldir%/resample.c \
 	%reldir%/special.c \

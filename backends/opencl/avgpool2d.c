@@ -9,7 +9,7 @@ static tl_status prepare(opencl_kernel *kernel) {
     if (status != TL_OK)
         return status;
     opencl_range range = opencl_channels_range(kernel, &p, p.outputs);
-    return tl__opencl_launch(kernel, "avgpool2d", "", "avgpool2d", &range, "ooiiiiii", X, Y, p.n, p.channels, p.size[0],
+    return tl__opencl_launch(kernel, "pool", "", "avgpool2d", &range, "ooiiiiii", X, Y, p.n, p.channels, p.size[0],
                              p.size[1], p.outputs[0], p.outputs[1]);
 }
 

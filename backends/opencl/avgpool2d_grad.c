@@ -8,8 +8,8 @@ static tl_status prepare(opencl_kernel *kernel) {
     tl_status status = opencl_pool_of(kernel, "ff", DX, DY, &p);
     if (status != TL_OK)
         return status;
-    opencl_range range = opencl_channels_range(kernel, &p, p.size);
-    return tl__opencl_launch(kernel, "avgpool2d", "", "avgpool2d_grad", &range, "ooiiiiii", DY, DX, p.n, p.channels,
+    opencl_range range = opencl_pool_range(kernel, &p, p.size);
+    return tl__opencl_launch(kernel, "pool", "", "avgpool2d_grad", &range, "ooiiiiii", DY, DX, p.n, p.channels,
                              p.size[0], p.size[1], p.outputs[0], p.outputs[1]);
 }
 

@@ -64,7 +64,4 @@ static inline tl_status opencl_batchnorm_join(opencl_kernel *kernel, const openc
                              b->padded, b->block_rows);
 }
 
-/* A number of double precision as two arguments 'f'. */
-#define OPENCL_TWICE(value) (double)(float)(value), (value) - (double)(float)(value)
-
 #endif

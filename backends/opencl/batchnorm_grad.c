@@ -4,9 +4,9 @@
 enum { X, DY, SCALE, MEAN, VAR, Y, DX, DSCALE, DSHIFT };
 
 static tl_status add_sums(opencl_kernel *kernel, const opencl_batchnorm *b, bool with_dx, bool stored) {
-    tl_status status = tl__opencl_launch(kernel, "batchnorm", "", "grad_sums", &b->by_sum, "oooowowwliili", X, DY, Y, MEAN,
-                                         b->parameters, DX, b->partial, b->totals, b->rows, b->channels, b->padded,
-                                         b->block_rows, (int)with_dx);
+    tl_status status = tl__opencl_launch(kernel, "batchnorm", "", "grad_sums", &b->by_sum, "oooowowwliili", X, DY, Y,
+                                         MEAN, b->parameters, DX, b->partial, b->totals, b->rows, b->channels,
+                                         b->padded, b->block_rows, (int)with_dx);
     if (status == TL_OK)
         status = opencl_batchnorm_join(kernel, b);
     if (status != TL_OK)
@@ -27,8 +27,8 @@ static tl_status prepare(opencl_kernel *kernel) {
     if (status != TL_OK || (!sums && !dx))
         return status;
     b.parameters = tl__opencl_workspace(kernel, (uint64_t)b.padded * 3 * sizeof(float));
-    status = tl__opencl_launch(kernel, "batchnorm", "", "grad_begin", &b.by_channel, "oowiiif", SCALE, VAR, b.parameters,
-                               b.channels, b.padded, (int)stored, (double)kernel->op.eps);
+    status = tl__opencl_launch(kernel, "batchnorm", "", "grad_begin", &b.by_channel, "oowiiif", SCALE, VAR,
+                               b.parameters, b.channels, b.padded, (int)stored, (double)kernel->op.eps);
     if (status == TL_OK && (sums || !stored)) {
         opencl_batchnorm_sums(kernel, &b);
         status = add_sums(kernel, &b, stored && dx, stored);

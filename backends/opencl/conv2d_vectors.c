@@ -1,13 +1,13 @@
 /* conv2d_vectors.c: conv2d and conv2d_grad_input on devices like CPUs: the plan of the walk, and its launches. */
 #include <limits.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "backends/opencl/conv2d_vectors.h"
 
 #define STEM "conv2d_vectors"
 
-/* Up to so many channels lines are copied with their padding, so that a whole kernel row is one piece: with one piece for
- * each tap the kernel would hardly begin before the next. */
+/* Up to so many channels lines are copied with their padding, so that a whole kernel row is one piece: with one piece
+ * for each tap the kernel would hardly begin before the next. */
 #define FEW_CHANNELS 8
 
 /* So much of k at once that its part of a panel stays in the cache while the rows of a strip go over it. */
@@ -152,8 +152,8 @@ static void merge_taps(opencl_vectors_walk *walk) {
     }
 }
 
-tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *s, bool transposed, bool spread,
-                                  opencl_vectors_walk *walk) {
+tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *s, bool transposed,
+                                  bool spread, opencl_vectors_walk *walk) {
     const int64_t in[2] = {s->height, s->width}, out[2] = {s->out_height, s->out_width}, lanes = kernel->device->lanes;
     *walk = (opencl_vectors_walk){.shape = *s, .transposed = transposed, .spread = spread, .groups = s->groups};
     for (int d = 0; d < 2; d++) {
@@ -234,7 +234,8 @@ static tl_status launch_phase(opencl_kernel *kernel, const opencl_vectors_walk *
     (int)walk->to_size[0], (int)walk->to_size[1], (int)walk->to_channels, (int)walk->to_step[0],                     \
     (int)walk->to_step[1], phase->first[0], phase->first[1], (int)kernel->op.relu
 #define LAUNCH(letters, ...) \
-    tl__opencl_launch(kernel, STEM, walk->tile.options, "conv2d_tiles", &range, letters OPERANDS NUMBERS, __VA_ARGS__, VALUES)
+    tl__opencl_launch(kernel, STEM, walk->tile.options, "conv2d_tiles", &range, letters OPERANDS NUMBERS, __VA_ARGS__, \
+                      VALUES)
     if (from->packed && walk->padded)
         return LAUNCH("wc", from->padded_at, from->packed);
     if (from->packed)

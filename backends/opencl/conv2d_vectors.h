@@ -1,9 +1,9 @@
-/* conv2d_vectors.h: the three convolutions on devices whose work-items are threads with wide vectors (PoCL, Intel's CPU
- * runtime).
+/* conv2d_vectors.h: the three convolutions on devices whose work-items are threads with wide vectors (PoCL, Intel's
+ * CPU runtime).
  *
- * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy) that
- * the taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases (residues by
- * the stride), each of which has taps of its own and is a launch; conv2d has one phase. */
+ * conv2d and conv2d_grad_input are one walk: rows of a matrix product, each made of pieces of the source (x, or dy)
+ * that the taps name, times packed weights. For grad_input with strides the destination's pixels fall into phases
+ * (residues by the stride), each of which has taps of its own and is a launch; conv2d has one phase. */
 #ifndef TL_OPENCL_CONV2D_VECTORS_H
 #define TL_OPENCL_CONV2D_VECTORS_H
 
@@ -17,9 +17,9 @@ typedef struct opencl_vectors_shape {
     int64_t kernel[2], stride[2], pad[2], dilation[2];
 } opencl_vectors_shape;
 
-/* Fills it in from the operands x (or dx), w (or dw; it may be absent) and y (or dy); TL_UNSUPPORTED on other devices and
- * for other types than f32 in all `count` operands. A kernel that covers the whole image comes out as a 1x1 one on one
- * pixel of height x width x channels. */
+/* Fills it in from the operands x (or dx), w (or dw; it may be absent) and y (or dy); TL_UNSUPPORTED on other devices
+ * and for other types than f32 in all `count` operands. A kernel that covers the whole image comes out as a 1x1 one on
+ * one pixel of height x width x channels. */
 tl_status tl__opencl_vectors_shape(opencl_kernel *kernel, int x, int w, int y, opencl_vectors_shape *shape);
 
 /* What a kernel keeps in registers, as the options that its program is built with. */
@@ -32,8 +32,8 @@ opencl_vectors_tile tl__opencl_vectors_tile(const opencl_device *device, bool na
 #define OPENCL_VECTORS_STRIP 96  /* the most rows that go over a panel one after the other; whole tiles of any height */
 #define OPENCL_VECTORS_BLOCK 512 /* the most pixels of a block of conv2d_grad_weight */
 
-/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of such
- * a pixel is the source's pixel q * from_step[] + offset[] + (i, j) * tap_step[], and has the kernel's weights
+/* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of
+ * such a pixel is the source's pixel q * from_step[] + offset[] + (i, j) * tap_step[], and has the kernel's weights
  * index[] + (i, j) * index_step[]. */
 typedef struct opencl_vectors_phase {
     int first[2], count[2];
@@ -71,12 +71,13 @@ tl_status tl__opencl_vectors_walk(opencl_kernel *kernel, const opencl_vectors_sh
                                   const opencl_vectors_operands *operands);
 
 /* The plan, where `phases` is to be released whether that succeeds or not; `spread` for conv2d_vectors_spread.c. */
-tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed, bool spread,
-                                  opencl_vectors_walk *walk);
+tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed,
+                                  bool spread, opencl_vectors_walk *walk);
 /* What the packed form of constant weights depends on besides their own bytes. */
 uint64_t tl__opencl_vectors_form(const opencl_vectors_walk *walk);
 
-/* Makes the packed weights: derived, where they are constant; otherwise by launches into the workspace, from byte *at on. */
+/* Makes the packed weights: derived, where they are constant; otherwise by launches into the workspace, from byte *at
+ * on. */
 tl_status tl__opencl_vectors_pack(opencl_kernel *kernel, const opencl_vectors_walk *walk, int weights,
                                   opencl_constant **constant, uint64_t *at);
 

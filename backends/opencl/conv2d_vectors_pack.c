@@ -51,10 +51,11 @@ static tl_status fill(opencl_kernel *kernel, const void *source, void *to, void 
 uint64_t tl__opencl_vectors_form(const opencl_vectors_walk *walk) {
     const opencl_vectors_shape *s = &walk->shape;
     const bool t = walk->transposed;
-    const int64_t numbers[] = {t, walk->spread, walk->tile.width, s->out_channels, s->groups, s->kernel[0] * s->kernel[1],
-                               walk->zeros, t ? s->kernel[0] : 0, t ? s->stride[0] : 0, t ? s->stride[1] : 0,
-                               t ? s->dilation[0] : 0, t ? s->dilation[1] : 0, t ? s->pad[0] : 0, t ? s->pad[1] : 0,
-                               walk->phase_count, t ? walk->to_size[0] < s->stride[0] ? walk->to_size[0] : 0 : 0};
+    const int64_t numbers[] = {t, walk->spread, walk->tile.width, s->out_channels, s->groups,
+                               s->kernel[0] * s->kernel[1], walk->zeros, t ? s->kernel[0] : 0, t ? s->stride[0] : 0,
+                               t ? s->stride[1] : 0, t ? s->dilation[0] : 0, t ? s->dilation[1] : 0,
+                               t ? s->pad[0] : 0, t ? s->pad[1] : 0, walk->phase_count,
+                               t && walk->to_size[0] < s->stride[0] ? walk->to_size[0] : 0};
     uint64_t hash = 14695981039346656037u;
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         hash = (hash ^ (uint64_t)numbers[i]) * 1099511628211u;

@@ -1,5 +1,5 @@
-/* conv2d_vectors_spread.c: the three convolutions on devices like CPUs for groups of few channels, as many in as out: one
- * group at a time would leave most of a vector empty. */
+/* conv2d_vectors_spread.c: the three convolutions on devices like CPUs for groups of few channels, as many in as out:
+ * one group at a time would leave most of a vector empty. */
 #include "backends/opencl/conv2d_vectors.h"
 
 #define STEM "conv2d_vectors_spread"
@@ -45,8 +45,8 @@ static tl_status fill(opencl_kernel *kernel, const void *source, void *to, void 
 
 static tl_status launch_pack(opencl_kernel *kernel, const opencl_vectors_walk *walk, const opencl_vectors_phase *phase,
                              int weights, uint64_t at) {
-    opencl_range range = {.global = {(size_t)phase->taps[1], (size_t)phase->taps[0], (size_t)walk->panels}, .local = {1},
-                          .fixed = true};
+    opencl_range range = {.global = {(size_t)phase->taps[1], (size_t)phase->taps[0], (size_t)walk->panels},
+                          .local = {1}, .fixed = true};
     return tl__opencl_launch(kernel, STEM, "", "conv2d_spread_pack", &range, "owliiiiiiiii", weights, at,
                              phase->weights, (int)walk->transposed, phase->index[0], phase->index[1],
                              phase->index_step[0], phase->index_step[1], (int)walk->shape.kernel[0],
@@ -84,7 +84,8 @@ static tl_status launch_walk(opencl_kernel *kernel, opencl_vectors_walk *walk, c
     uint64_t at = 0;
     tl_status status = TL_OK;
     if (opencl_is_constant(kernel, o->weights))
-        status = tl__opencl_constant_derive(kernel, o->weights, tl__opencl_vectors_form(walk), bytes, fill, walk, &packed);
+        status = tl__opencl_constant_derive(kernel, o->weights, tl__opencl_vectors_form(walk), bytes, fill, walk,
+                                            &packed);
     else
         at = tl__opencl_workspace(kernel, bytes);
     for (int i = 0; i < walk->phase_count && status == TL_OK && !packed; i++)
@@ -128,17 +129,18 @@ tl_status tl__opencl_conv2d_grad_input_spread(opencl_kernel *kernel) {
 static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shape *s) {
     enum { X, DY, DW };
     const int64_t lanes = kernel->device->lanes, vectors = (s->channels + lanes - 1) / lanes;
-    const int64_t pixels = s->images * s->out_height * s->out_width, each = s->kernel[0] * s->kernel[1] * s->group_channels;
+    const int64_t pixels = s->images * s->out_height * s->out_width;
+    const int64_t each = s->kernel[0] * s->kernel[1] * s->group_channels;
     int64_t most = pixels / CHUNK_PIXELS, chunks = (ENOUGH + vectors - 1) / vectors;
     if (chunks > most)
         chunks = most < 1 ? 1 : most;
     const uint64_t sums = tl__opencl_workspace(kernel, (uint64_t)(chunks * vectors * each * lanes) * sizeof(float));
     opencl_range range = {.global = {(size_t)vectors, (size_t)chunks}, .local = {1}, .fixed = true};
     tl_status status = tl__opencl_launch(
-        kernel, STEM, "", "conv2d_spread_weight", &range, "oowliiiiiiiiiiiiiii", X, DY, sums, pixels, (int)s->out_height,
-        (int)s->out_width, (int)s->height, (int)s->width, (int)s->stride[0], (int)s->stride[1], (int)s->pad[0],
-        (int)s->pad[1], (int)s->dilation[0], (int)s->dilation[1], (int)s->kernel[0], (int)s->kernel[1],
-        (int)s->group_channels, (int)s->channels, BLOCK);
+        kernel, STEM, "", "conv2d_spread_weight", &range, "oowliiiiiiiiiiiiiii", X, DY, sums, pixels,
+        (int)s->out_height, (int)s->out_width, (int)s->height, (int)s->width, (int)s->stride[0], (int)s->stride[1],
+        (int)s->pad[0], (int)s->pad[1], (int)s->dilation[0], (int)s->dilation[1], (int)s->kernel[0],
+        (int)s->kernel[1], (int)s->group_channels, (int)s->channels, BLOCK);
     if (status != TL_OK)
         return status;
     range = (opencl_range){.global = {(size_t)s->channels}, .local = {1}, .fixed = true};

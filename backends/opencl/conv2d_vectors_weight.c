@@ -47,8 +47,8 @@ static tl_status launch_weights(opencl_kernel *kernel, const opencl_vectors_shap
     (int)row_parts, (int)chunks, (int)block
     if (chunks == 1)
         return tl__opencl_launch(kernel, STEM, tile.options, "conv2d_weight", &range, "ooo" NUMBERS, X, DY, DW, VALUES);
-    tl_status status = tl__opencl_launch(kernel, STEM, tile.options, "conv2d_weight", &range, "oow" NUMBERS, X, DY, sums,
-                                         VALUES);
+    tl_status status = tl__opencl_launch(kernel, STEM, tile.options, "conv2d_weight", &range, "oow" NUMBERS, X, DY,
+                                         sums, VALUES);
 #undef VALUES
 #undef NUMBERS
     return status == TL_OK ? add_chunks(kernel, tile.options, sums, DW, count, chunks) : status;

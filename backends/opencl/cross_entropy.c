@@ -38,7 +38,7 @@ static tl_status prepare(opencl_kernel *kernel) {
     opencl_range range = {.global = {(size_t)items}, .local = {vectors ? 1 : 64}};
     status = tl__opencl_launch(kernel, "cross_entropy", "", "rows_loss", &range, "ooowliiiifff", LOGITS, TARGET, WEIGHT,
                                partial, r.rows, r.classes, r.step, (int)groups, (int)kernel->op.ignore_index,
-                               (double)kernel->op.smoothing, OPENCL_KEPT(kernel->op.smoothing));
+                               (double)kernel->op.smoothing, OPENCL_TWICE(1 - (double)kernel->op.smoothing));
     return status == TL_OK ? add_sums(kernel, partial, items) : status;
 }
 

@@ -21,8 +21,4 @@ static inline tl_status opencl_rows_of(opencl_kernel *kernel, opencl_rows *r) {
     return TL_OK;
 }
 
-/* 1 - smoothing as two arguments 'f'. */
-#define OPENCL_KEPT(smoothing) \
-    (double)(float)(1 - (double)(smoothing)), (1 - (double)(smoothing)) - (double)(float)(1 - (double)(smoothing))
-
 #endif

@@ -8,10 +8,14 @@ static inline int64_t opencl_wide(const opencl_kernel *kernel) {
     return kernel->device->vectors ? 16 : 4;
 }
 
-/* Over `count` floats. On CPUs a group of 8 is enough to hide what a group costs. */
+/* A double as two arguments 'f': a number of twice the precision. */
+#define OPENCL_TWICE(value) (double)(float)(value), (value) - (double)(float)(value)
+
+/* Over `count` floats in pieces of FLAT. */
 static inline opencl_range opencl_flat(const opencl_kernel *kernel, int64_t count) {
-    int64_t items = (count + opencl_wide(kernel) - 1) / opencl_wide(kernel);
-    return (opencl_range){.global = {(size_t)items}, .local = {kernel->device->vectors ? 8 : 64}};
+    bool vectors = kernel->device->vectors;
+    int64_t flat = vectors ? 1024 : 4;
+    return (opencl_range){.global = {(size_t)((count + flat - 1) / flat)}, .local = {vectors ? 1 : 64}};
 }
 
 #endif

@@ -1,7 +1,6 @@
 # The OpenCL backend: a plugin (opencl.so in pkglibdir) or built in. kernels/*.cl become strings in one C file.
 OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/adam.cl \
-	%reldir%/kernels/avgpool2d.cl \
 	%reldir%/kernels/batchnorm.cl \
 	%reldir%/kernels/channels.cl \
 	%reldir%/kernels/conv2d_gpu.cl \
@@ -12,8 +11,8 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/cross_entropy.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
-	%reldir%/kernels/maxpool2d.cl \
 	%reldir%/kernels/normalize.cl \
+	%reldir%/kernels/pool.cl \
 	%reldir%/kernels/upsample2d.cl
 EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 %reldir%/sources.c: $(OPENCL_KERNELS) tools/embed.sh

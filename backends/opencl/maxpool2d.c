@@ -11,7 +11,7 @@ static tl_status prepare(opencl_kernel *kernel) {
     if (status != TL_OK)
         return status;
     opencl_range range = opencl_pool_range(kernel, &p, p.outputs);
-    return tl__opencl_launch(kernel, "maxpool2d", "", "maxpool2d", &range, "ooo" OPENCL_POOL_LETTERS, X, Y, INDEX,
+    return tl__opencl_launch(kernel, "pool", "", "maxpool2d", &range, "ooo" OPENCL_POOL_LETTERS, X, Y, INDEX,
                              OPENCL_POOL_ARGUMENTS(p, kernel->op));
 }
 

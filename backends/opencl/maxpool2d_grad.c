@@ -11,7 +11,7 @@ static tl_status prepare(opencl_kernel *kernel) {
     if (status != TL_OK)
         return status;
     opencl_range range = opencl_pool_range(kernel, &p, p.size);
-    return tl__opencl_launch(kernel, "maxpool2d", "", "maxpool2d_grad", &range, "ooo" OPENCL_POOL_LETTERS, DY, INDEX, DX,
+    return tl__opencl_launch(kernel, "pool", "", "maxpool2d_grad", &range, "ooo" OPENCL_POOL_LETTERS, DY, INDEX, DX,
                              OPENCL_POOL_ARGUMENTS(p, kernel->op));
 }
 

@@ -25,6 +25,7 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
         .alignment = OPENCL_ALIGNMENT,
         .units = device->units,
         .description = device->description,
+        .identity = device->identity,
     };
     memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
     return TL_OK;
@@ -89,10 +90,12 @@ static int lanes_of(cl_device_id id) {
     return lanes >= 16 ? 16 : lanes >= 8 ? 8 : 4;
 }
 
-/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not. */
+/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not.
+ * Mesa's llvmpipe is a CPU that takes work-items for lanes, and ends every loop of one after 65,535 rounds in all: a
+ * work-item that does a thread's work gives wrong results there. */
 static tl_status option_vectors(opencl_device *device) {
     const char *text = device->host->option(device->host->user, "vectors");
-    device->vectors = device->kind == TL_DEVICE_CPU;
+    device->vectors = device->kind == TL_DEVICE_CPU && strncmp(device->name, "llvmpipe", 8) != 0;
     if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "vectors = %.40s: it takes yes or no", text);
     if (text)

@@ -28,16 +28,17 @@ static inline tl_status opencl_pool_index_fits(opencl_kernel *kernel) {
                            kernel->stem);
 }
 
-/* The arguments POOL of kernels/maxpool2d.cl. */
+/* The arguments POOL of kernels/pool.cl. */
 #define OPENCL_POOL_LETTERS "iiiiiiiiiiiiii"
 #define OPENCL_POOL_STEP(step) ((step) > 0 ? (int)(step) : 1)
 #define OPENCL_POOL_ARGUMENTS(p, op)                                                                                  \
-    (p).n, (p).channels, (p).size[0], (p).size[1], (p).outputs[0], (p).outputs[1], (int)(op).kernel[0],                \
-        (int)(op).kernel[1], OPENCL_POOL_STEP((op).stride[0]), OPENCL_POOL_STEP((op).stride[1]), (int)(op).pad[0],      \
-        (int)(op).pad[1], OPENCL_POOL_STEP((op).dilation[0]), OPENCL_POOL_STEP((op).dilation[1])
+    (p).n, (p).channels, (p).size[0], (p).size[1], (p).outputs[0], (p).outputs[1], (int)(op).kernel[0],          \
+        (int)(op).kernel[1], OPENCL_POOL_STEP((op).stride[0]), OPENCL_POOL_STEP((op).stride[1]),                 \
+        (int)(op).pad[0], (int)(op).pad[1], OPENCL_POOL_STEP((op).dilation[0]), OPENCL_POOL_STEP((op).dilation[1])
 
 /* A work-item for each WIDE channels of each pixel. */
-static inline opencl_range opencl_channels_range(const opencl_kernel *kernel, const opencl_pool *pool, const int map[2]) {
+static inline opencl_range opencl_channels_range(const opencl_kernel *kernel, const opencl_pool *pool,
+                                                 const int map[2]) {
     size_t wide = (size_t)opencl_wide(kernel), parts = ((size_t)pool->channels + wide - 1) / wide, side = 1;
     opencl_range range = {.global = {parts, (size_t)map[1], (size_t)pool->n * (size_t)map[0]}, .local = {1, 1, 1}};
     while (side < parts && side < 16)

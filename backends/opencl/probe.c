@@ -195,7 +195,7 @@ static void put(tl_backend_device_info *infos, uint32_t i, const tl_backend_devi
     memcpy(to, &out, to->size < sizeof(out) ? to->size : sizeof(out));
 }
 
-/* Devices, and then what is missing, each as a device that cannot be used. */
+/* Devices, and then remarks on what is missing. */
 tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count) {
     bool here = false;
     tl_status status = forked(host);
@@ -212,7 +212,7 @@ tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, u
             put(infos, i, &machine.report.infos[i]);
             continue;
         }
-        tl_backend_device_info missing = {.kind = TL_DEVICE_OTHER, .name = "OpenCL"};
+        tl_backend_device_info missing = {.kind = TL_DEVICE_REMARK, .name = "OpenCL"};
         memcpy(missing.note, machine.notes.texts[i - machine.report.count], sizeof(missing.note));
         put(infos, i, &missing);
     }

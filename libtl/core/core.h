@@ -13,6 +13,12 @@
 
 #define TL__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define TL__LITTLE_ENDIAN 1 /* as files are: f32 in a file is f32 in memory */
+#else
+#define TL__LITTLE_ENDIAN 0
+#endif
+
 #if defined(__GNUC__)
 #define TL__PRINTF(at, first) __attribute__((format(printf, at, first)))
 #else
@@ -106,6 +112,19 @@ tl__hash tl__hash_bytes(const void *data, size_t bytes, uint64_t seed);
 tl__hash tl__hash_mix(tl__hash a, tl__hash b); /* of a, then b */
 void tl__hash_text(tl__hash hash, char text[33]); /* 32 hex digits */
 uint64_t tl__fnv1a64(const char *text);
+
+/* Tells that a file is the one that was hashed: a hash of its size, its times and where it is, which any writing to it
+ * changes. False: there is no such file any more. */
+bool tl__stamp_read(const char *path, uint64_t *stamp);
+/* Of the contents of a file. TL_ERROR_IO, naming it. `buffer` holds TL__HASH_BUFFER bytes. */
+#define TL__HASH_BUFFER ((size_t)1 << 18)
+tl_status tl__hash_file(tl_context *context, const char *path, void *buffer, tl__hash *hash, uint64_t *stamp);
+
+/* ---- build.c ---- */
+
+/* Of the build of the library or plugin that holds a function: another compiler, other flags or a change in the source give
+ * another one, where the version alone would not tell. */
+tl__hash tl__build_hash(void (*code)(void));
 
 /* ---- clock.c ---- */
 

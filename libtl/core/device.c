@@ -96,6 +96,8 @@ static tl_status take_properties(tl_device *device) {
         properties->kind = TL_DEVICE_OTHER;
     if (!properties->description)
         properties->description = "";
+    if (!properties->identity)
+        properties->identity = properties->description;
     return TL_OK;
 }
 

@@ -128,6 +128,12 @@ tl_status tl__device_prepare(tl_device *device, const tl_op_desc *op, const tl_o
     return TL_OK;
 }
 
+double tl__device_peak(tl_device *device, int32_t dtype) {
+    double flops = 0;
+    begin(device);
+    return device->ops.peak && device->ops.peak(device->handle, dtype, &flops) == TL_OK && flops > 0 ? flops : 0;
+}
+
 tl_status tl__device_tune(tl_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
                           uint32_t output_count, const tl_tuning *tuning) {
     tl_op_desc desc = *op;

@@ -1,7 +1,13 @@
 #include "core/core.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#define XXH_STATIC_LINKING_ONLY /* for a state on the stack */
 #include <xxhash.h>
 
 tl__hash tl__hash_bytes(const void *data, size_t bytes, uint64_t seed) {
@@ -23,4 +29,57 @@ uint64_t tl__fnv1a64(const char *text) {
     for (; *text; text++)
         hash = (hash ^ (unsigned char)*text) * 0x100000001B3u;
     return hash;
+}
+
+/* ---- files ---- */
+
+static uint64_t stamp_of(const struct stat *st) {
+    uint64_t facts[] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
+                        (uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
+    return tl__hash_bytes(facts, sizeof facts, 0).low;
+}
+
+bool tl__stamp_read(const char *path, uint64_t *stamp) {
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    *stamp = stamp_of(&st);
+    return true;
+}
+
+static tl_status hash_all(tl_context *context, int fd, const char *path, void *buffer, tl__hash *hash) {
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset(&state);
+    for (;;) {
+        ssize_t got = read(fd, buffer, TL__HASH_BUFFER);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return tl__fail(context, TL_ERROR_IO, "%s: cannot be read: %s", path, strerror(errno));
+        if (got == 0)
+            break;
+        XXH3_128bits_update(&state, buffer, (size_t)got);
+    }
+    XXH128_hash_t made = XXH3_128bits_digest(&state);
+    *hash = (tl__hash){made.low64, made.high64};
+    return TL_OK;
+}
+
+tl_status tl__hash_file(tl_context *context, const char *path, void *buffer, tl__hash *hash, uint64_t *stamp) {
+    struct stat st;
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        int code = errno;
+        if (fd >= 0)
+            close(fd);
+        return tl__fail(context, TL_ERROR_IO, "%s: cannot be opened: %s", path, strerror(code));
+    }
+    *stamp = stamp_of(&st);
+    tl_status status = hash_all(context, fd, path, buffer, hash);
+    close(fd);
+    return status;
 }

@@ -139,6 +139,8 @@ void tl__device_queue_settle(tl_device *device, tl_backend_queue *queue);
  * does not do this form; the message says why. On success the kernel has all its functions. */
 tl_status tl__device_prepare(tl_device *device, const tl_op_desc *op, const tl_operand *operands,
                              uint32_t input_count, uint32_t output_count, tl_backend_kernel **out);
+/* Operations a second at most on numbers of a type; 0 where the device does not tell. */
+double tl__device_peak(tl_device *device, int32_t dtype);
 /* Measures an operation's implementations, see tune in tl/backend.h; TL_UNSUPPORTED where there is no such function. */
 tl_status tl__device_tune(tl_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
                           uint32_t output_count, const tl_tuning *tuning);

@@ -84,6 +84,8 @@ typedef struct tl__output {
     const char *name;
     int dtype, rank;
     int64_t shape[TL__ARCHIVE_MAX_RANK];
+    int64_t pieces;   /* read is called so often for it, for one equal part after another; 0: once */
+    const void *data; /* where its bytes lie already, or NULL; read is called with NULL once they were written */
 } tl__output;
 
 /* Writes a .safetensors file, whole or not at all. Header padded to 8 bytes with spaces; tensors in the given

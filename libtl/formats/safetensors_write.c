@@ -101,23 +101,40 @@ static tl_status write_header(tl__writer *writer, const char *text) {
     return tl__writer_write(writer, "       ", padded - length);
 }
 
+static int64_t pieces_of(const tl__output *output) {
+    return output->pieces > 0 ? output->pieces : 1;
+}
+
+static tl_status part_bytes(tl_context *context, const char *path, const tl__output *output, int64_t *bytes) {
+    TL__TRY(output_bytes(context, path, output, bytes));
+    *bytes /= pieces_of(output);
+    return TL_OK;
+}
+
 static tl_status write_tensors(tl__writer *writer, const tl__output *outputs, size_t count,
                                tl_status (*read)(void *user, size_t index, void *out), void *user) {
     tl_context *context = writer->context;
     int64_t largest = 0, bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        TL__TRY(output_bytes(context, writer->path, &outputs[i], &bytes));
-        largest = bytes > largest ? bytes : largest;
+        TL__TRY(part_bytes(context, writer->path, &outputs[i], &bytes));
+        largest = bytes > largest && !outputs[i].data ? bytes : largest;
     }
     void *buffer = tl__alloc(context, (size_t)largest);
     if (!buffer)
         return TL_ERROR_MEMORY;
     tl_status status = TL_OK;
     for (size_t i = 0; i < count && status == TL_OK; i++) {
-        output_bytes(context, writer->path, &outputs[i], &bytes);
-        status = read(user, i, buffer);
-        if (status == TL_OK)
-            status = tl__writer_write(writer, buffer, (size_t)bytes);
+        status = part_bytes(context, writer->path, &outputs[i], &bytes);
+        if (status == TL_OK && outputs[i].data) {
+            status = tl__writer_write(writer, outputs[i].data, (size_t)bytes);
+            status = status == TL_OK ? read(user, i, NULL) : status;
+            continue;
+        }
+        for (int64_t p = 0; p < pieces_of(&outputs[i]) && status == TL_OK; p++) {
+            status = read(user, i, buffer);
+            if (status == TL_OK)
+                status = tl__writer_write(writer, buffer, (size_t)bytes);
+        }
     }
     tl__free(context, buffer);
     return status;

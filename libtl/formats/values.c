@@ -48,6 +48,10 @@ static float i32_at(const uint8_t *data) {
 
 /* `count` elements that lie `step` bytes apart. */
 static void read_run(int dtype, const uint8_t *data, ptrdiff_t step, int64_t count, float *out) {
+    if (TL__LITTLE_ENDIAN && dtype == TL_DTYPE_F32 && step == sizeof *out) {
+        memcpy(out, data, (size_t)count * sizeof *out);
+        return;
+    }
     switch (dtype) {
     case TL_DTYPE_F32: READ(f32_at(data));
     case TL_DTYPE_F64: READ(f64_at(data));

@@ -36,11 +36,8 @@ static int only_crossing(const tl__graph *graph, int last, const bool *frozen) {
     return crossing;
 }
 
-tl_status tl__graph_frozen_cut(const tl__graph *graph, int *out, const char **reason) {
-    bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
-    int cut = -1;
-    if (!frozen)
-        return TL_ERROR_MEMORY;
+/* Which nodes see nothing but inputs and constants, through others of their kind; *reason as for the cut. */
+static void find_frozen(const tl__graph *graph, bool *frozen, const char **reason) {
     *reason = NULL;
     for (size_t n = 0; n < graph->node_count; n++) {
         const tl__node *node = &graph->nodes[n];
@@ -52,6 +49,14 @@ tl_status tl__graph_frozen_cut(const tl__graph *graph, int *out, const char **re
         if (why && !*reason)
             *reason = why;
     }
+}
+
+tl_status tl__graph_frozen_cut(const tl__graph *graph, int *out, const char **reason) {
+    bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
+    int cut = -1;
+    if (!frozen)
+        return TL_ERROR_MEMORY;
+    find_frozen(graph, frozen, reason);
     for (int n = (int)graph->node_count - 1; n >= 0 && cut < 0; n--)
         if (frozen[n])
             cut = only_crossing(graph, n, frozen);
@@ -72,4 +77,29 @@ void tl__graph_cut(tl__graph *graph, int value) {
             graph->nodes[v->node].out[i] = -1;
     v->kind = TL__VALUE_INPUT;
     v->node = -1;
+}
+
+/* A gradient that passes only where some value is positive, or the largest of its window. */
+static bool masks(const tl__node *node) {
+    return node->backward && !node->dead &&
+           (node->op.op == TL_OP_RELU_GRAD || node->op.op == TL_OP_MAXPOOL2D_GRAD ||
+            (node->op.op == TL_OP_CONV2D_GRAD_INPUT && node->in[3] >= 0) ||
+            (node->op.op == TL_OP_BATCHNORM_GRAD && node->in[5] >= 0));
+}
+
+tl_status tl__graph_mark_exact(tl__graph *graph) {
+    const char *reason;
+    bool any = false;
+    for (size_t n = 0; n < graph->node_count; n++)
+        any |= masks(&graph->nodes[n]);
+    if (!any)
+        return TL_OK;
+    bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
+    if (!frozen)
+        return TL_ERROR_MEMORY;
+    find_frozen(graph, frozen, &reason);
+    for (size_t n = 0; n < graph->node_count; n++)
+        graph->nodes[n].op.exact = !frozen[n];
+    tl__free(graph->context, frozen);
+    return TL_OK;
 }

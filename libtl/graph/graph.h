@@ -148,6 +148,11 @@ void tl__graph_fuse(tl__graph *graph);
  * traffic, with arithmetic in f32. No gradient may go through there. */
 tl_status tl__graph_lower(tl__graph *graph);
 
+/* Says of each node whether its result may be off by more than direct summation makes it (op.exact is 0), which holds
+ * for what is computed before anything trains or varies, and for all of a graph in which no gradient is masked by the
+ * sign of a value or by which of several is the largest. TL_ERROR_MEMORY. */
+tl_status tl__graph_mark_exact(tl__graph *graph);
+
 /* The opposite for one node, where a backend does not take it whole: appends the parts to the graph and kills the
  * node; parts[] are their indices in order. Returns how many, 0 where there is nothing to split. */
 int tl__graph_split(tl__graph *graph, int node, int parts[4]);

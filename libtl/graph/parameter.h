@@ -20,6 +20,10 @@ typedef struct tl__source {
     /* Elements first .. first + count - 1 in torchvision's order, as f32: in parts, so that reading a large weight
      * into another order needs no second copy of it. */
     tl_status (*read)(tl_context *context, const struct tl__source *source, int64_t first, int64_t count, float *out);
+    /* Where all of them lie as they are in that order, at no particular alignment; NULL: nowhere, or elsewhere than in
+     * that form. done: what was read there need not stay in memory. Both may be NULL. */
+    const void *(*plain)(const struct tl__source *source);
+    void (*done)(const struct tl__source *source);
     const void *data; /* what read needs; owned by the model */
     double a, b;
     uint64_t seed;

@@ -58,6 +58,7 @@ static tl_status make(tl__plan *plan) {
     tl__graph_prune(plan->graph);
     TL__TRY(tl__graph_fold(plan->graph));
     tl__graph_fuse(plan->graph);
+    TL__TRY(tl__graph_mark_exact(plan->graph));
     TL__TRY(tl__graph_lower(plan->graph));
     TL__TRY(tl__plan_place(plan));
     bool too_large;

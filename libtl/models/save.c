@@ -89,6 +89,10 @@ static tl_status describe(saving *s) {
 static tl_status read_output(void *user, size_t index, void *out) {
     const saving *s = user;
     const tl__parameter *parameter = s->order[index];
+    if (!out) {
+        parameter->source.done(&parameter->source);
+        return TL_OK;
+    }
     if (parameter->kind != TL__PARAMETER_COUNTER)
         return tl__parameter_read_torch(s->model->context, parameter, out);
     uint8_t *bytes = out;
@@ -108,6 +112,8 @@ static void arrange(saving *s) {
                 continue;
             tl__output output = {.name = parameter->name, .dtype = parameter->desc.dtype, .rank = parameter->rank};
             memcpy(output.shape, parameter->shape, sizeof parameter->shape);
+            if (!parameter->values && parameter->source.plain)
+                output.data = parameter->source.plain(&parameter->source);
             s->outputs[count] = output;
             s->order[count++] = parameter;
         }

@@ -77,6 +77,17 @@ static tl_status read_piece(tl_context *context, const tl__source *source, int64
     return TL_OK;
 }
 
+static const void *plain_piece(const tl__source *source) {
+    const tl__piece *piece = source->data;
+    bool plain = TL__LITTLE_ENDIAN && piece->entry.dtype == TL_DTYPE_F32 && tl__entry_contiguous(&piece->entry);
+    return plain ? piece->entry.data : NULL;
+}
+
+static void done_piece(const tl__source *source) {
+    const tl__piece *piece = source->data;
+    forget(piece, 0, piece->entry.count);
+}
+
 static int64_t read_counter(const tl__entry *entry) {
     if (entry->dtype == TL_DTYPE_I64) {
         uint64_t value = 0;
@@ -100,7 +111,7 @@ static void commit(tl_context *context, tl__parameter *parameter, const tl__piec
     }
     tl__parameter_set(context, parameter, NULL);
     if (piece->action == TL__PIECE_READ)
-        parameter->source = (tl__source){.read = read_piece, .data = piece};
+        parameter->source = (tl__source){.read = read_piece, .plain = plain_piece, .done = done_piece, .data = piece};
     else
         tl__init_constant(parameter, piece->constant);
 }

@@ -19,6 +19,7 @@ typedef struct session {
 /* What is known of one operation so far. */
 typedef struct tally {
     tl_selftest_line line;
+    tl_dtype storage;
     bool shapes[MOST_SHAPES], failed;
     char implementations[MOST_IMPLEMENTATIONS][48], list[640], detail[768];
     int implementation_count;
@@ -85,51 +86,69 @@ static bool ends_all(tl_status status) {
     return status == TL_ERROR_MEMORY || status == TL_CANCELLED;
 }
 
-static tl_status judge(session *s, tally *t, const tl__trial *trial, tl__trial_result *got, tl__trial_result *wanted,
-                       tl__trial_result *bound) {
+/* `stored` is what the device gets: the trial itself, or the same with activations in 16 bits. */
+static tl_status judge(session *s, tally *t, const tl__trial *trial, const tl__trial *stored, tl__trial_result *got,
+                       tl__trial_result *wanted, tl__trial_result *bound) {
     char where[256] = "";
-    tl_status status = tl__trial_run(s->device, s->queue, trial, got);
+    tl_status status = tl__trial_run(s->device, s->queue, stored, got);
     if (ends_all(status))
         return status;
     if (status != TL_OK) {
         t->failed = status != TL_UNSUPPORTED;
-        tell(t, trial, t->failed, tl_context_message(s->context));
+        tell(t, stored, t->failed, tl_context_message(s->context));
         return TL_OK;
     }
     note_implementation(t, got->implementation);
     TL__TRY(tl__trial_run(s->reference, s->reference_queue, trial, wanted));
     TL__TRY(tl__trial_bound(s->reference, s->reference_queue, trial, bound));
+    tl__trial_result_widen(stored, got);
+    tl__trial_bound_store(stored, wanted, bound);
     double worst = compare(trial, got, wanted, bound, where, sizeof where);
     t->line.worst = worst > t->line.worst ? worst : t->line.worst;
     if (got->fault[0] || worst > 1)
-        tell(t, trial, true, got->fault[0] ? got->fault : where);
+        tell(t, stored, true, got->fault[0] ? got->fault : where);
     return TL_OK;
+}
+
+static tl_status judge_trial(session *s, tally *t, tl__trial *trial, int index) {
+    tl__trial stored = *trial;
+    tl__trial_result got = {0}, wanted = {0}, bound = {0};
+    tl_status status = TL_OK;
+    /* one in four is the last operation of a frozen part, whose result is f32 again */
+    if (t->storage != TL_DTYPE_F32)
+        status = tl__trial_store(trial, t->storage, index % 4 != 3, &stored);
+    if (status == TL_OK)
+        status = tl__trial_result_create(trial, &got);
+    if (status == TL_OK)
+        status = tl__trial_result_create(trial, &wanted);
+    if (status == TL_OK)
+        status = tl__trial_result_create(trial, &bound);
+    if (status == TL_OK)
+        status = judge(s, t, trial, &stored, &got, &wanted, &bound);
+    tl__trial_result_free(trial, &got);
+    tl__trial_result_free(trial, &wanted);
+    tl__trial_result_free(trial, &bound);
+    tl__trial_unstore(trial, &stored);
+    return status;
 }
 
 static tl_status try(session *s, tally *t, uint32_t op, int index) {
     tl__trial trial;
-    tl__trial_result got = {0}, wanted = {0}, bound = {0};
     tl_status status = tl__trial_make(s->context, op, index, &trial);
-    if (status == TL_OK)
-        status = tl__trial_result_create(&trial, &got);
-    if (status == TL_OK)
-        status = tl__trial_result_create(&trial, &wanted);
-    if (status == TL_OK)
-        status = tl__trial_result_create(&trial, &bound);
-    if (status == TL_OK)
-        status = judge(s, t, &trial, &got, &wanted, &bound);
-    t->line.cases++;
-    t->line.shapes += !t->shapes[trial.shape];
-    t->shapes[trial.shape] = true;
-    tl__trial_result_free(&trial, &got);
-    tl__trial_result_free(&trial, &wanted);
-    tl__trial_result_free(&trial, &bound);
+    bool batch = trial.op.statistics == TL_STATISTICS_BATCH; /* no frozen part has that */
+    if (status == TL_OK && !(batch && t->storage != TL_DTYPE_F32)) {
+        status = judge_trial(s, t, &trial, index);
+        t->line.cases++;
+        t->line.shapes += !t->shapes[trial.shape];
+        t->shapes[trial.shape] = true;
+    }
     tl__trial_free(&trial);
     return status;
 }
 
-static tl_status test_operation(session *s, uint32_t op, tally *t) {
-    *t = (tally){.line = {.size = sizeof t->line, .operation = tl__op_rule_of(op)->name}};
+static tl_status test_operation(session *s, uint32_t op, tl_dtype storage, tally *t) {
+    *t = (tally){.line = {.size = sizeof t->line, .operation = tl__op_rule_of(op)->name, .storage = tl__dtype_name(storage)},
+                 .storage = storage};
     /* A device that failed once may fail for ever, and wait each time. */
     for (int i = 0; i < tl__trial_count(op) && !t->failed; i++) {
         if (tl__cancelled(s->context))
@@ -142,7 +161,8 @@ static tl_status test_operation(session *s, uint32_t op, tally *t) {
     t->line.detail = t->detail;
     if (t->line.wrong) {
         size_t used = strlen(s->wrong);
-        snprintf(s->wrong + used, sizeof s->wrong - used, "%s%s", used ? ", " : "", t->line.operation);
+        snprintf(s->wrong + used, sizeof s->wrong - used, "%s%s%s%s", used ? ", " : "", t->line.operation,
+                 storage == TL_DTYPE_F32 ? "" : " ", storage == TL_DTYPE_F32 ? "" : t->line.storage);
     }
     return TL_OK;
 }
@@ -153,11 +173,13 @@ static tl_status test_all(session *s, bool (*each)(void *user, const tl_selftest
     tally *t = tl__alloc(s->context, sizeof *t);
     tl_status status = t ? TL_OK : TL_ERROR_MEMORY;
     bool more = true;
-    for (uint32_t op = 0; op < TL_OP_COUNT && status == TL_OK && more; op++) {
-        status = test_operation(s, op, t);
-        if (status == TL_OK)
-            more = each(user, &t->line);
-    }
+    static const tl_dtype storages[] = {TL_DTYPE_F32, TL_DTYPE_BF16, TL_DTYPE_F16};
+    for (uint32_t op = 0; op < TL_OP_COUNT; op++)
+        for (size_t i = 0; i < (tl__trial_storable(op) ? TL__COUNT(storages) : 1) && status == TL_OK && more; i++) {
+            status = test_operation(s, op, storages[i], t);
+            if (status == TL_OK && (i == 0 || t->line.verdict != TL_SELFTEST_REFUSED))
+                more = each(user, &t->line);
+        }
     tl__free(s->context, t);
     if (status == TL_OK && s->wrong[0])
         return tl__fail(s->context, TL_ERROR_DEVICE, "%s is wrong in: %s", tl_device_name(s->device), s->wrong);

@@ -58,6 +58,18 @@ void tl__trial_result_free(const tl__trial *trial, tl__trial_result *result);
 /* TL_UNSUPPORTED: the device refuses it. Anything else: it failed. The message says why. */
 tl_status tl__trial_run(tl_device *device, tl_backend_queue *queue, const tl__trial *trial, tl__trial_result *result);
 
+/* ---- store.c ---- */
+
+/* Whether its activations can be stored in 16 bits: operations of a frozen part. */
+bool tl__trial_storable(uint32_t op);
+/* *stored becomes the trial with its activations in such a type, the output only with `output_too` or where
+ * no input is one; the trial's own values are rounded to what that type holds. To be ended by tl__trial_unstore in any case. TL_ERROR_MEMORY. */
+tl_status tl__trial_store(tl__trial *trial, tl_dtype dtype, bool output_too, tl__trial *stored);
+void tl__trial_unstore(const tl__trial *trial, tl__trial *stored);
+void tl__trial_result_widen(const tl__trial *stored, tl__trial_result *result); /* 16 bits to f32, in place */
+/* Lets the bounds grow by what storing `wanted` rounds. */
+void tl__trial_bound_store(const tl__trial *stored, const tl__trial_result *wanted, tl__trial_result *bound);
+
 /* ---- bound.c ---- */
 
 /* How far apart two devices may be, for every element of operand i of those that a run writes and that are f32:

@@ -6,7 +6,13 @@
 #include "train/runner.h"
 #include "train/trainer.h"
 
-#define MAX_STEPS 4096
+#define MAX_STEPS    4096
+#define LAYER_ROUNDS 5
+
+typedef struct layer {
+    const char *node, *op, *implementation;
+    double seconds, flops;
+} layer;
 
 typedef struct bench {
     tl_context *context;
@@ -19,6 +25,9 @@ typedef struct bench {
     int32_t *labels;
     float *logits;
     double *times;
+    layer *layers; /* the plan's nodes, each at its fastest */
+    size_t layer_count, layer_room, layer_at;
+    tl_status layer_status;
 } bench;
 
 static tl_status step(bench *b) {
@@ -71,12 +80,43 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void pass_on(void *user, const char *node, const char *op, const char *implementation, double seconds, double flops) {
-    const bench *b = user;
-    b->options.on_node(b->options.user, node, op, implementation, seconds, flops);
+static void note(void *user, const char *node, const char *op, const char *implementation, double seconds, double flops) {
+    bench *b = user;
+    if (b->layer_at < b->layer_count) {
+        layer *l = &b->layers[b->layer_at++];
+        l->seconds = seconds < l->seconds ? seconds : l->seconds;
+        return;
+    }
+    if (b->layer_status == TL_OK)
+        b->layer_status = tl__grow(b->context, (void **)&b->layers, &b->layer_room, b->layer_count + 1, sizeof *b->layers);
+    if (b->layer_status == TL_OK)
+        b->layers[b->layer_count++] = (layer){node, op, implementation, seconds, flops};
+    b->layer_at = b->layer_count;
 }
 
-static tl_status measure(bench *b, double start, tl_bench_result *result) {
+static tl_status measure_layers(bench *b) {
+    for (int round = 0; round < LAYER_ROUNDS; round++) {
+        b->layer_at = 0;
+        TL__TRY(tl__plan_run_timed(plan_of(b), b, note));
+        TL__TRY(b->layer_status);
+    }
+    for (const layer *l = b->layers; l < b->layers + b->layer_count; l++)
+        b->options.on_node(b->options.user, l->node, l->op, l->implementation, l->seconds, l->flops);
+    return TL_OK;
+}
+
+/* What the arithmetic that the network runs in can do. */
+static void measure_peak(const bench *b, tl_device *device, tl_bench_result *result) {
+    bool narrow = b->runner && b->options.precision == TL_PRECISION_BF16;
+    result->peak_type = "bf16";
+    result->peak_flops = narrow ? tl__device_peak(device, TL_DTYPE_BF16) : 0;
+    if (result->peak_flops > 0)
+        return;
+    result->peak_flops = tl__device_peak(device, TL_DTYPE_F32);
+    result->peak_type = result->peak_flops > 0 ? "fp32" : NULL;
+}
+
+static tl_status measure(bench *b, tl_device *device, double start, tl_bench_result *result) {
     TL__TRY(step(b));
     result->first_seconds = tl__seconds() - start;
     tl__plan_log(plan_of(b));
@@ -96,7 +136,8 @@ static tl_status measure(bench *b, double start, tl_bench_result *result) {
     result->best_images_per_second = b->options.batch / b->times[0];
     result->flops_per_image = tl__plan_flops(plan_of(b)) / images;
     result->arena_bytes = tl__plan_bytes(plan_of(b));
-    return b->options.on_node ? tl__plan_run_timed(plan_of(b), b, pass_on) : TL_OK;
+    measure_peak(b, device, result);
+    return b->options.on_node ? measure_layers(b) : TL_OK;
 }
 
 tl_status tl_bench(tl_model *model, tl_device *device, const tl_bench_options *options, tl_bench_result *result) {
@@ -112,7 +153,7 @@ tl_status tl_bench(tl_model *model, tl_device *device, const tl_bench_options *o
         return tl__fail(model->context, TL_ERROR_ARGUMENT, "a batch of %d images of %d pixels", b.options.batch, b.options.pixels);
     tl_status status = prepare(&b, device);
     if (status == TL_OK)
-        status = measure(&b, start, &made);
+        status = measure(&b, device, start, &made);
     tl__runner_destroy(b.runner);
     tl__engine_destroy(b.engine);
     tl_trainer_destroy(b.trainer);
@@ -120,6 +161,7 @@ tl_status tl_bench(tl_model *model, tl_device *device, const tl_bench_options *o
     tl__free(b.context, b.labels);
     tl__free(b.context, b.logits);
     tl__free(b.context, b.times);
+    tl__free(b.context, b.layers);
     if (status == TL_OK)
         memcpy(result, &made, made.size < sizeof made ? made.size : sizeof made);
     return status;

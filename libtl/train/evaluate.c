@@ -54,21 +54,29 @@ tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t ima
     return status;
 }
 
-tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, const tl_dataset *dataset, tl__tally *tally) {
-    tl_context *context = runner->engine->model->context;
-    int batch = runner->draw.batch;
-    float *logits = tl__calloc(context, (size_t)batch * runner->output_count, sizeof *logits);
-    int32_t *labels = logits ? tl__calloc(context, (size_t)batch, sizeof *labels) : NULL;
-    tl_status status = labels ? TL_OK : TL_ERROR_MEMORY;
-    for (size_t first = 0; first < features->images && status == TL_OK; first += (size_t)batch) {
-        int count = features->images - first < (size_t)batch ? (int)(features->images - first) : batch;
+static tl_status run_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, float *rows, float *logits,
+                              int32_t *labels, tl__tally *tally) {
+    size_t images = features->images[set], batch = (size_t)runner->draw.batch;
+    for (size_t first = 0; first < images; first += batch) {
+        int count = images - first < batch ? (int)(images - first) : (int)batch;
         for (int i = 0; i < count; i++)
             labels[i] = tl_dataset_label(dataset, first + (size_t)i);
-        status = tl__runner_run(runner, features->values + first * features->count, count, logits);
-        if (status == TL_OK)
-            tl__tally_add(tally, logits, labels, count);
+        tl__features_gather(features, set, NULL, first, count, rows);
+        TL__TRY(tl__runner_run(runner, rows, count, logits));
+        tl__tally_add(tally, logits, labels, count);
     }
+    return TL_OK;
+}
+
+tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, tl__tally *tally) {
+    tl_context *context = runner->engine->model->context;
+    size_t batch = (size_t)runner->draw.batch;
+    float *logits = tl__calloc(context, batch * runner->output_count, sizeof *logits);
+    float *rows = logits ? tl__calloc(context, batch * features->count, sizeof *rows) : NULL;
+    int32_t *labels = rows ? tl__calloc(context, batch, sizeof *labels) : NULL;
+    tl_status status = labels ? run_features(runner, features, set, dataset, rows, logits, labels, tally) : TL_ERROR_MEMORY;
     tl__free(context, logits);
+    tl__free(context, rows);
     tl__free(context, labels);
     return status;
 }

@@ -1,46 +1,356 @@
 #include "train/features.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-static tl_status compute(tl__features *features, tl__runner *runner, tl__loader *loader, tl__feature_progress progress, void *user) {
-    TL__TRY(tl__loader_start(loader, NULL, features->images));
-    for (size_t done = 0; done < features->images;) {
-        const uint8_t *rgb;
-        int count;
-        TL__TRY(tl__loader_next(loader, &rgb, NULL, NULL, &count));
-        TL__TRY(tl__runner_run(runner, rgb, count, features->values + done * features->count));
-        done += (size_t)count;
-        progress(user, (int64_t)done, (int64_t)features->images);
-        if (tl__cancelled(features->context))
-            return tl__fail(features->context, TL_CANCELLED, "cancelled while computing features: %zu of %zu images", done, features->images);
+#define PATIENCE 60.0 /* seconds */
+#define LOOK_EVERY 20 /* ms, at a file that another process adds to */
+
+/* Where an image's features are: in memory, in a slot of the file, or (neither) not there yet. */
+typedef struct tl__feature_row {
+    tl__hash key;
+    uint64_t stamp, slot;
+    const float *values;
+} row;
+
+typedef struct tl__feature_block {
+    struct tl__feature_block *next;
+    float values[];
+} block;
+
+static bool is_missing(const row *r) {
+    return !r->values && r->slot == TL__CACHE_NONE;
+}
+
+static size_t count_missing(const tl__features *f, int set) {
+    size_t missing = 0;
+    for (size_t i = 0; i < f->images[set]; i++)
+        missing += is_missing(&f->rows[set][i]);
+    return missing;
+}
+
+static size_t all_missing(const tl__features *f) {
+    size_t missing = 0;
+    for (int s = 0; s < TL__FEATURE_SETS; s++)
+        missing += count_missing(f, s);
+    return missing;
+}
+
+/* Failures of the file are said once, and then it is done without. */
+static tl_status do_without(tl__features *f, tl_status status) {
+    if (status == TL_OK || status == TL_ERROR_MEMORY || status == TL_CANCELLED)
+        return status;
+    if (f->writing)
+        tl__log(f->context, TL_LOG_WARNING, "features are not kept for other runs: %s", f->context->message);
+    f->writing = false;
+    return TL_OK;
+}
+
+static tl_status no_room(tl__features *f) {
+    f->full = true;
+    return tl__fail(f->context, TL_ERROR_LIMIT, "no room for features");
+}
+
+/* ---- what is there ---- */
+
+static void find_rows(tl__features *f) {
+    uint64_t damaged = f->cache->damaged;
+    for (int s = 0; s < TL__FEATURE_SETS; s++)
+        for (size_t i = 0; i < f->images[s]; i++) {
+            row *r = &f->rows[s][i];
+            if (is_missing(r))
+                r->slot = tl__cache_find(f->cache, r->key);
+        }
+    if (f->cache->damaged == damaged || f->damage_said)
+        return;
+    f->damage_said = true;
+    tl__log(f->context, TL_LOG_WARNING, "%s: features of %llu image%s are damaged: computed anew", f->cache->path,
+            (unsigned long long)(f->cache->damaged - damaged), f->cache->damaged - damaged == 1 ? "" : "s");
+}
+
+static tl_status hash_images(tl__features *f, const tl__feature_request *request) {
+    void *buffer = tl__alloc(f->context, TL__HASH_BUFFER);
+    tl_status status = buffer ? TL_OK : TL_ERROR_MEMORY;
+    for (int s = 0; s < TL__FEATURE_SETS; s++)
+        for (size_t i = 0; i < f->images[s] && status == TL_OK; i++) {
+            row *r = &f->rows[s][i];
+            tl__hash contents = {0, 0};
+            status = tl__hash_file(f->context, tl_dataset_path(request->sets[s], i), buffer, &contents, &r->stamp);
+            r->key = tl__feature_image_key(contents, 0);
+            if (status == TL_OK && i % 64 == 0 && tl__cancelled(f->context))
+                status = tl__fail(f->context, TL_CANCELLED, "cancelled while reading images");
+        }
+    tl__free(f->context, buffer);
+    return status;
+}
+
+static tl_status open_cache(tl__features *f, const tl__feature_request *request) {
+    TL__TRY(hash_images(f, request));
+    f->writing = true;
+    tl_status status = tl__cache_open(f->context, request->folder, f->key.stem, f->key.about, f->count, request->limit, &f->cache);
+    TL__TRY(do_without(f, status));
+    if (f->cache)
+        find_rows(f);
+    f->found = f->total - (int64_t)all_missing(f);
+    return TL_OK;
+}
+
+/* ---- one process computes, the others wait as long as that is of use to them ---- */
+
+static tl_status wait_for_other(tl__features *f, const tl__feature_request *request, double *since) {
+    bool grown;
+    struct timespec pause = {.tv_nsec = LOOK_EVERY * 1000000L};
+    if (tl__cancelled(f->context))
+        return tl__fail(f->context, TL_CANCELLED, "cancelled while another process computes features");
+    nanosleep(&pause, NULL);
+    TL__TRY(tl__cache_refresh(f->cache, &grown));
+    if (grown) {
+        size_t before = all_missing(f);
+        find_rows(f);
+        if (all_missing(f) < before)
+            *since = tl__seconds();
+    }
+    if (tl__seconds() - *since > (request->patience > 0 ? request->patience : PATIENCE))
+        return tl__fail(f->context, TL_ERROR_IO, "%s: another process holds it and adds nothing", f->cache->path);
+    return TL_OK;
+}
+
+/* Afterwards either nothing is missing, or the file is ours to add to, or f->writing is false. */
+static tl_status take_lock(tl__features *f, const tl__feature_request *request) {
+    double since = tl__seconds();
+    bool said = false;
+    while (f->writing && all_missing(f) > 0) {
+        tl__cache_lock lock;
+        tl_status status = tl__cache_try_lock(f->cache, &lock);
+        TL__TRY(do_without(f, status));
+        if (status != TL_OK)
+            return TL_OK;
+        if (lock == TL__CACHE_NEVER)
+            return do_without(f, TL_ERROR_IO);
+        if (lock == TL__CACHE_MINE) {
+            find_rows(f);
+            return TL_OK;
+        }
+        if (!said)
+            tl__log(f->context, TL_LOG_INFO, "another process computes features for %s: waiting for it", f->cache->path);
+        said = true;
+        TL__TRY(do_without(f, wait_for_other(f, request, &since)));
     }
     return TL_OK;
 }
 
-tl_status tl__features_create(tl__runner *runner, tl__loader *loader, size_t images, tl__feature_progress progress, void *user, tl__features **out) {
-    tl_context *context = runner->engine->model->context;
-    tl__features *features = tl__calloc(context, 1, sizeof *features);
-    if (!features)
+static tl_status reserve(tl__features *f) {
+    size_t kept = 0, found = (size_t)f->total - all_missing(f);
+    bool anew;
+    tl__hash *keys = tl__alloc(f->context, found * sizeof *keys);
+    if (!keys)
         return TL_ERROR_MEMORY;
-    *features = (tl__features){.context = context, .images = images, .count = runner->output_count, .cut = runner->cut};
-    features->values = tl__alloc(context, images * features->count * sizeof(float));
-    tl_status status = features->values ? compute(features, runner, loader, progress, user) : TL_ERROR_MEMORY;
-    if (status != TL_OK) {
-        tl__features_destroy(features);
-        return status;
+    for (int s = 0; s < TL__FEATURE_SETS; s++)
+        for (size_t i = 0; i < f->images[s]; i++)
+            if (!is_missing(&f->rows[s][i]))
+                keys[kept++] = f->rows[s][i].key;
+    tl_status status = tl__cache_reserve(f->cache, all_missing(f), keys, kept, &anew);
+    tl__free(f->context, keys);
+    for (int s = 0; anew && s < TL__FEATURE_SETS; s++)
+        for (size_t i = 0; i < f->images[s]; i++)
+            f->rows[s][i].slot = TL__CACHE_NONE;
+    if (anew)
+        find_rows(f);
+    return do_without(f, status);
+}
+
+/* ---- computing ---- */
+
+/* An image that was written to since its contents were hashed has features that are not those of its key. */
+static bool unchanged(const tl__feature_request *request, int set, uint32_t index, const row *r) {
+    uint64_t now;
+    return tl__stamp_read(tl_dataset_path(request->sets[set], index), &now) && now == r->stamp;
+}
+
+static tl_status keep(tl__features *f, const tl__feature_request *request, int set, const uint32_t *indices, int count, const float *values) {
+    block *b = NULL; /* for what of this batch has no place in the file */
+    float *next = NULL;
+    for (int i = 0; i < count; i++, values += f->count) {
+        row *r = &f->rows[set][indices[i]];
+        if (f->writing && unchanged(request, set, indices[i], r)) {
+            tl_status status = tl__cache_has(f->cache, r->key) ? TL_OK : tl__cache_add(f->cache, r->key, values);
+            TL__TRY(do_without(f, status));
+            if (status == TL_OK)
+                continue; /* found once all are in the file */
+        }
+        if (!b) {
+            uint64_t bytes = (uint64_t)(count - i) * f->count * sizeof *values;
+            if (f->memory + bytes > request->memory)
+                return no_room(f);
+            b = tl__alloc(f->context, sizeof *b + (size_t)bytes);
+            if (!b)
+                return TL_ERROR_MEMORY;
+            b->next = f->blocks;
+            f->blocks = b;
+            next = b->values;
+            f->memory += bytes;
+        }
+        float *place = next;
+        next += f->count;
+        memcpy(place, values, f->count * sizeof *values);
+        r->values = place;
     }
-    *out = features;
     return TL_OK;
+}
+
+static tl_status compute_set(tl__features *f, const tl__feature_request *request, int set, tl__runner *runner, uint32_t *order, float *values) {
+    size_t total = 0;
+    for (size_t i = 0; i < f->images[set]; i++)
+        if (is_missing(&f->rows[set][i]))
+            order[total++] = (uint32_t)i;
+    if (!total)
+        return TL_OK;
+    request->begin(request->user);
+    TL__TRY(tl__loader_start(request->loaders[set], order, total));
+    for (size_t done = 0; done < total;) {
+        const uint8_t *rgb;
+        const uint32_t *indices;
+        int count;
+        TL__TRY(tl__loader_next(request->loaders[set], &rgb, NULL, &indices, &count));
+        TL__TRY(tl__runner_run(runner, rgb, count, values));
+        TL__TRY(keep(f, request, set, indices, count, values));
+        done += (size_t)count;
+        request->progress(request->user, (int64_t)done, (int64_t)total);
+        if (tl__cancelled(f->context))
+            return tl__fail(f->context, TL_CANCELLED, "cancelled while computing features: %zu of %zu images", done, total);
+    }
+    return TL_OK;
+}
+
+static tl_status compute(tl__features *f, const tl__feature_request *request) {
+    tl__runner *runner;
+    size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1];
+    TL__TRY(tl__runner_create(request->engine, &request->draw, TL__PART_FEATURES, request->cut, &runner));
+    uint32_t *order = tl__alloc(f->context, most * sizeof *order);
+    float *values = order ? tl__alloc(f->context, (size_t)request->batch * f->count * sizeof *values) : NULL;
+    tl_status status = values ? TL_OK : TL_ERROR_MEMORY;
+    if (status == TL_OK && request->planned)
+        status = request->planned(request->user, runner->plans[0].plan);
+    for (int s = 0; s < TL__FEATURE_SETS && status == TL_OK; s++)
+        status = compute_set(f, request, s, runner, order, values);
+    tl__free(f->context, values);
+    tl__free(f->context, order);
+    tl__runner_destroy(runner);
+    return status;
+}
+
+static bool fits_memory(const tl__features *f, const tl__feature_request *request) {
+    return f->memory + (uint64_t)all_missing(f) * f->count * sizeof(float) <= request->memory;
+}
+
+/* All that is missing. */
+static tl_status fill(tl__features *f, const tl__feature_request *request) {
+    bool grown;
+    TL__TRY(take_lock(f, request));
+    if (f->writing && all_missing(f) > 0)
+        TL__TRY(reserve(f));
+    if (!f->writing && !fits_memory(f, request))
+        return no_room(f);
+    bool wrote = f->writing;
+    if (all_missing(f) > 0)
+        TL__TRY(compute(f, request));
+    if (wrote && all_missing(f) > 0) {
+        TL__TRY(do_without(f, tl__cache_refresh(f->cache, &grown)));
+        find_rows(f);
+    }
+    if (all_missing(f) == 0)
+        return TL_OK;
+    /* What was written does not read back. */
+    tl__fail(f->context, TL_ERROR_IO, "%s: what is written to it does not stay", f->cache->path);
+    do_without(f, TL_ERROR_IO);
+    return fits_memory(f, request) ? compute(f, request) : no_room(f);
+}
+
+/* ---- the whole ---- */
+
+static tl_status create(tl__features *f, const tl__feature_request *request) {
+    for (int s = 0; s < TL__FEATURE_SETS && request->sets[s]; s++) {
+        f->images[s] = tl_dataset_size(request->sets[s]);
+        f->total += (int64_t)f->images[s];
+        f->rows[s] = tl__calloc(f->context, f->images[s], sizeof *f->rows[s]);
+        if (!f->rows[s])
+            return TL_ERROR_MEMORY;
+        for (size_t i = 0; i < f->images[s]; i++)
+            f->rows[s][i].slot = TL__CACHE_NONE;
+    }
+    if (request->folder)
+        TL__TRY(open_cache(f, request));
+    tl_status status = fill(f, request);
+    if (f->cache)
+        tl__cache_unlock(f->cache);
+    return status;
+}
+
+void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits) {
+    if (fits)
+        snprintf(reason, 128, "%s", name);
+    else
+        snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
+}
+
+tl_status tl__features_create(const tl__feature_request *request, tl__features **out, char reason[128]) {
+    tl_context *context = request->engine->model->context;
+    tl__features *f = tl__calloc(context, 1, sizeof *f);
+    if (!f)
+        return TL_ERROR_MEMORY;
+    f->context = context;
+    f->cut = request->cut;
+    tl_status status = tl__feature_key_create(request->engine, &request->draw, request->cut, request->known, request->unknown,
+                                              request->folder != NULL, &f->key);
+    if (status == TL_OK) {
+        f->count = f->key.count;
+        tl__feature_reason(reason, f->key.name, 0, true);
+        status = create(f, request);
+    }
+    if (f->full) {
+        tl__feature_reason(reason, f->key.name, (uint64_t)f->total * f->count * sizeof(float), false);
+        status = TL_OK;
+    } else if (status == TL_OK) {
+        *out = f;
+        return TL_OK;
+    }
+    tl__features_destroy(f);
+    return status;
 }
 
 void tl__features_destroy(tl__features *features) {
     if (!features)
         return;
-    tl__free(features->context, features->values);
+    for (block *b = features->blocks, *next; b; b = next) {
+        next = b->next;
+        tl__free(features->context, b);
+    }
+    for (int s = 0; s < TL__FEATURE_SETS; s++)
+        tl__free(features->context, features->rows[s]);
+    tl__cache_close(features->cache);
+    tl__feature_key_release(features->context, &features->key);
     tl__free(features->context, features);
 }
 
-void tl__features_gather(const tl__features *features, const uint32_t *order, int count, float *out) {
-    for (int i = 0; i < count; i++)
-        memcpy(out + (size_t)i * features->count, features->values + order[i] * features->count, features->count * sizeof *out);
+const float *tl__features_row(const tl__features *f, int set, size_t image) {
+    const row *r = &f->rows[set][image];
+    return r->values ? r->values : tl__cache_row(f->cache, r->slot);
+}
+
+void tl__features_gather(const tl__features *f, int set, const uint32_t *order, size_t first, int count, float *out) {
+    for (int i = 0; i < count; i++, out += f->count)
+        memcpy(out, tl__features_row(f, set, order ? order[i] : first + (size_t)i), f->count * sizeof *out);
+}
+
+uint64_t tl__feature_memory(uint64_t limit) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (limit)
+        return limit;
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
+}
+
+const char *tl__features_file(const tl__features *features) {
+    return features->cache && features->cache->fd >= 0 ? features->cache->path : NULL;
 }

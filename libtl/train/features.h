@@ -1,23 +1,62 @@
-/* train/features.h: what the frozen, deterministic part of a network makes of each image, computed once. */
+/* train/features.h: what the frozen, deterministic part of a network makes of each image, computed once: in memory, or in a
+ * file that other runs read too (data/cache.h). */
 #ifndef TL__FEATURES_H
 #define TL__FEATURES_H
 
+#include "data/cache.h"
 #include "data/loader.h"
+#include "train/feature_key.h"
 #include "train/runner.h"
 
-typedef struct tl__features {
-    tl_context *context;
-    float *values; /* [images][count] */
-    size_t images, count;
-    int cut;       /* of which value */
-} tl__features;
+#define TL__FEATURE_SETS 2
 
 typedef void (*tl__feature_progress)(void *user, int64_t done, int64_t total);
 
-/* Runs `runner` (images to features) over a whole data set that `loader` reads. */
-tl_status tl__features_create(tl__runner *runner, tl__loader *loader, size_t images, tl__feature_progress progress, void *user, tl__features **out);
+typedef struct tl__feature_request {
+    tl__engine *engine;
+    tl__draw_options draw;                 /* batch: images at once */
+    int cut;                               /* of which value */
+    const tl_dataset *sets[TL__FEATURE_SETS]; /* the last may be NULL */
+    tl__loader *loaders[TL__FEATURE_SETS]; /* of the sets, with batches of `batch` */
+    int batch;
+    const char *folder;                    /* of the files; NULL: in memory only */
+    uint64_t limit;                        /* bytes for all files in it; 0: chosen */
+    uint64_t memory;                       /* bytes for what has no place in a file */
+    const tl__hash *known;                 /* see tl__feature_key_create */
+    const bool *unknown;
+    double patience;                       /* seconds to wait for another process that adds nothing of use; 0: chosen */
+    void *user;
+    tl_status (*planned)(void *user, const tl__plan *plan); /* of what computes features, if any have to be; may be NULL */
+    void (*begin)(void *user);             /* before the images of each set, those that are not there yet */
+    tl__feature_progress progress;
+} tl__feature_request;
+
+typedef struct tl__features {
+    tl_context *context;
+    int cut;
+    size_t count;                      /* floats of an image's features */
+    size_t images[TL__FEATURE_SETS];
+    int64_t total, found;              /* images in all sets; those that a file had already */
+    tl__feature_key key;
+    tl__cache *cache;                  /* NULL: all in memory */
+    bool writing, full, damage_said;
+    struct tl__feature_row *rows[TL__FEATURE_SETS];
+    struct tl__feature_block *blocks;  /* memory of rows that are in no file */
+    uint64_t memory;                   /* bytes of it */
+} tl__features;
+
+/* *out stays NULL, and *reason says why, where there is no room for the features; the limits are no failure. What is wrong
+ * with the folder or a file in it is logged as a warning and done without. Errors as tl_train. */
+tl_status tl__features_create(const tl__feature_request *request, tl__features **out, char reason[128]);
+/* That reason: the value's name, or, where `fits` is false, what its features would take. */
+void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits);
 void tl__features_destroy(tl__features *features);
-/* Copies the rows of the images that `order` names. */
-void tl__features_gather(const tl__features *features, const uint32_t *order, int count, float *out);
+/* Copies the rows of the images that `order` names; with NULL: of `count` images from `first` on. */
+void tl__features_gather(const tl__features *features, int set, const uint32_t *order, size_t first, int count, float *out);
+const float *tl__features_row(const tl__features *features, int set, size_t image);
+/* Bytes of memory for features where nobody set a limit: a quarter of the machine's; otherwise `limit`. */
+uint64_t tl__feature_memory(uint64_t limit);
+/* The file, or NULL. */
+const char *tl__features_file(const tl__features *features);
 
 #endif

@@ -2,10 +2,16 @@
 
 #include <string.h>
 
-static tl_status hash_one(tl_context *context, const tl__parameter *p, tl__hash *hash) {
+tl_status tl__parameter_hash(tl_context *context, const tl__parameter *p, tl__hash *hash) {
     size_t bytes = tl__desc_bytes(&p->desc);
     if (p->kind == TL__PARAMETER_COUNTER) {
         *hash = tl__hash_bytes(&p->counter, sizeof p->counter, 0);
+        return TL_OK;
+    }
+    const void *plain = !p->values && p->source.plain ? p->source.plain(&p->source) : NULL;
+    if (plain) {
+        *hash = tl__hash_bytes(plain, bytes, 0);
+        p->source.done(&p->source);
         return TL_OK;
     }
     float *values = tl__alloc(context, bytes);
@@ -18,7 +24,7 @@ static tl_status hash_one(tl_context *context, const tl__parameter *p, tl__hash 
     return status;
 }
 
-tl_status tl__frozen_hash(tl_model *model, const bool *changed, tl__hash *hash, size_t *count) {
+tl_status tl__frozen_hash(tl_model *model, const bool *changed, tl__hash *hash, size_t *count, tl__hash *each) {
     tl__hash all = {0, 0};
     size_t tensors = 0;
     for (size_t i = 0; i < model->parameter_count; i++) {
@@ -26,7 +32,9 @@ tl_status tl__frozen_hash(tl_model *model, const bool *changed, tl__hash *hash, 
         tl__hash contents;
         if (changed[i])
             continue;
-        TL__TRY(hash_one(model->context, p, &contents));
+        TL__TRY(tl__parameter_hash(model->context, p, &contents));
+        if (each)
+            each[i] = contents;
         all = tl__hash_mix(all, tl__hash_mix(tl__hash_bytes(p->name, strlen(p->name), 0), contents));
         tensors++;
     }

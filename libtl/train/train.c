@@ -1,7 +1,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "train/evaluate.h"
 #include "train/frozen.h"
@@ -18,7 +17,10 @@ typedef struct run {
     const tl_train_options *options; /* the trainer's, complete */
     tl_trainer *trainer;
     tl__loader *loader, *val_loader;
-    tl__features *features, *val_features; /* NULL: steps read images */
+    tl__features *features; /* of both sets; NULL: steps read images */
+    char *folder;           /* where they are kept; NULL: in memory */
+    bool *changed;          /* by parameter: some stage trains or moves it */
+    tl__hash *hashes;       /* of the others' contents */
     tl__runner *val_runner;
     uint32_t *order;
     float *rows;     /* a batch of features */
@@ -49,13 +51,6 @@ static void begin_phase(run *r, tl_phase phase) {
     r->phase_start = tl__seconds();
 }
 
-static uint64_t cache_limit(const run *r) {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    if (r->options->cache_limit)
-        return r->options->cache_limit;
-    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 4 : (uint64_t)1 << 30;
-}
-
 static tl_status note_plan(run *r, const tl__plan *plan) {
     uint64_t bytes = tl__plan_device_bytes(plan);
     char *longer = tl__printf(r->context, "%s%s", r->plans ? r->plans : "", tl__plan_report(plan));
@@ -71,52 +66,73 @@ static tl_status note_plan(run *r, const tl__plan *plan) {
 
 static void drop_features(run *r) {
     tl__features_destroy(r->features);
-    tl__features_destroy(r->val_features);
-    r->features = r->val_features = NULL;
+    r->features = NULL;
     tl__free(r->context, r->rows);
     r->rows = NULL;
 }
 
-static tl_status compute_features(run *r, tl__runner *runner) {
-    size_t images = tl_dataset_size(r->train);
-    begin_phase(r, TL_PHASE_FEATURES);
-    TL__TRY(tl__features_create(runner, r->loader, images, report_progress, r, &r->features));
-    begin_phase(r, TL_PHASE_FEATURES);
-    if (r->val)
-        TL__TRY(tl__features_create(runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &r->val_features));
-    r->rows = tl__alloc(r->context, (size_t)r->options->batch * r->features->count * sizeof *r->rows);
+static void begin_features_phase(void *user) {
+    begin_phase(user, TL_PHASE_FEATURES);
+}
+
+static tl_status note_features_plan(void *user, const tl__plan *plan) {
+    return note_plan(user, plan);
+}
+
+static tl_status make_features(run *r, char reason[128]) {
+    tl__engine *engine = r->trainer->engine;
+    const tl_train_options *o = r->options;
+    tl__feature_request request = {
+        .engine = engine, .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)), .cut = r->trainer->cut,
+        .sets = {r->train, r->val}, .loaders = {r->loader, r->val_loader}, .batch = o->batch, .folder = r->folder, .limit = o->cache_limit,
+        .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit), .known = r->hashes, .unknown = r->changed,
+        .user = r, .planned = note_features_plan, .begin = begin_features_phase, .progress = report_progress};
+    TL__TRY(tl__features_create(&request, &r->features, reason));
+    if (!r->features)
+        return TL_OK;
+    r->rows = tl__alloc(r->context, (size_t)o->batch * r->features->count * sizeof *r->rows);
     return r->rows ? TL_OK : TL_ERROR_MEMORY;
+}
+
+/* Without computing any: they are taken to have room in a folder. */
+static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[128]) {
+    const tl_train_options *o = r->options;
+    int cut = r->trainer->cut;
+    tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
+    tl__runner *runner;
+    TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
+    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
+    report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
+    tl__feature_reason(reason, tl__plan_value(runner->plans[0].plan, cut)->name, bytes, report->features_cached);
+    tl_status status = note_plan(r, runner->plans[0].plan);
+    tl__runner_destroy(runner);
+    return status;
 }
 
 /* Decides whether this stage's steps read features, and computes them unless those of the stage before serve.
  * *reason: up to where, or why not. */
-static tl_status begin_features(run *r, char reason[128], bool *cached) {
-    tl_trainer *trainer = r->trainer;
-    tl__engine *engine = trainer->engine;
-    tl__runner *runner;
-    *cached = false;
-    if (!r->options->cache_features || trainer->cut < 0) {
+static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
+    const tl_trainer *trainer = r->trainer;
+    bool wanted = r->options->cache_features && trainer->cut >= 0;
+    report->cache = reason;
+    if (!wanted)
         snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
+    if (wanted && r->dry)
+        return rehearse_features(r, report, reason);
+    bool serve = wanted && r->features && r->features->cut == trainer->cut;
+    if (!serve)
         drop_features(r);
+    if (wanted && !serve)
+        TL__TRY(make_features(r, reason));
+    if (!r->features)
         return TL_OK;
-    }
-    tl__draw_options draw = tl__trainer_draw(trainer, tl__engine_chunk(engine, r->options->batch));
-    TL__TRY(tl__runner_create(engine, &draw, TL__PART_FEATURES, trainer->cut, &runner));
-    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0), bytes = images * runner->output_count * sizeof(float);
-    const char *name = tl__plan_value(runner->plans[0].plan, trainer->cut)->name;
-    tl_status status = note_plan(r, runner->plans[0].plan);
-    bool fits = *cached = bytes <= cache_limit(r);
-    if (fits)
-        snprintf(reason, 128, "%s", name);
-    else
-        snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
-    if (!r->dry && status == TL_OK && (!fits || !r->features || r->features->cut != trainer->cut)) {
-        drop_features(r);
-        if (fits)
-            status = compute_features(r, runner);
-    }
-    tl__runner_destroy(runner);
-    return status;
+    if (serve)
+        snprintf(reason, 128, "%s", r->features->key.name);
+    report->features_cached = true;
+    report->feature_images = r->features->total;
+    report->feature_images_found = serve ? r->features->total : r->features->found;
+    report->cache_file = tl__features_file(r->features);
+    return TL_OK;
 }
 
 /* ---- one stage ---- */
@@ -154,14 +170,13 @@ static tl_status begin_stage(run *r, size_t index) {
     tl__free(r->context, r->plans);
     r->plans = NULL;
     r->activation_bytes = 0;
-    TL__TRY(begin_features(r, reason, &report.features_cached));
+    TL__TRY(begin_features(r, &report, reason));
     tl__trainer_use_features(trainer, report.features_cached);
     if (r->largest)
         return tl__trainer_largest(trainer, *r->largest, r->largest);
     tl__plan *plan;
     TL__TRY(tl__trainer_prepare(trainer, count, &plan));
     TL__TRY(note_plan(r, plan));
-    report.cache = reason;
     if (r->val) {
         bool from_features = report.features_cached;
         int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
@@ -202,7 +217,7 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
     for (int i = 0; i < *count; i++)
         r->labels[i] = tl_dataset_label(r->train, r->order[first + (size_t)i]);
-    tl__features_gather(r->features, r->order + first, *count, r->rows);
+    tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;
     return TL_OK;
@@ -239,8 +254,8 @@ static tl_status validate(run *r, tl_score *score) {
     tl__tally tally = {.confusion = r->confusion, .classes = (int)classes};
     memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
-    if (r->val_features)
-        TL__TRY(tl__evaluate_features(r->val_runner, r->val_features, r->val, &tally));
+    if (r->features)
+        TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, &tally));
     else
         TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), r->options->batch, report_progress, r, &tally));
     *score = tl__tally_score(&tally);
@@ -289,6 +304,19 @@ static tl_status check_data(run *r) {
     return tl_model_set_classes(r->model, tl_dataset_classes(r->train), (int)classes);
 }
 
+static tl_status find_folder(run *r) {
+    const char *folder = r->options->cache_folder;
+    r->hashes = tl__calloc(r->context, r->model->parameter_count, sizeof *r->hashes);
+    if (!r->hashes)
+        return TL_ERROR_MEMORY;
+    if (!folder || !r->options->cache_features)
+        return TL_OK;
+    if (!*folder)
+        return tl__cache_default_folder(r->context, &r->folder);
+    r->folder = tl__strdup(r->context, folder);
+    return r->folder ? TL_OK : TL_ERROR_MEMORY;
+}
+
 static tl_status prepare(run *r, tl_device *device, const tl_train_options *options) {
     const tl_preprocess *preprocess = &r->model->preprocess;
     TL__TRY(check_data(r));
@@ -309,17 +337,17 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     TL__TRY(tl__loader_create(r->context, r->train, preprocess, &loading, &r->loader));
     if (r->val)
         TL__TRY(tl__loader_create(r->context, r->val, preprocess, &loading, &r->val_loader));
-    return TL_OK;
+    return find_folder(r);
 }
 
 /* Patterns of all stages are tried first, so that a mistake in the last one does not cost the hours before it; which
- * tells what no stage will change. `changed` is for each parameter. */
-static tl_status find_changed(run *r, bool *changed) {
+ * tells what no stage will change. */
+static tl_status find_changed(run *r) {
     const tl_train_options *o = r->options;
     for (size_t s = o->stage_count; s-- > 0;) {
         TL__TRY(tl__stage_mark(r->model, &r->trainer->stages[s], o->bn));
         for (size_t i = 0; i < r->model->parameter_count; i++)
-            changed[i] |= tl__parameter_live(r->model->parameters[i]);
+            r->changed[i] |= tl__parameter_live(r->model->parameters[i]);
     }
     return TL_OK;
 }
@@ -334,19 +362,22 @@ static void release(run *r) {
     tl__free(r->context, r->labels);
     tl__free(r->context, r->confusion);
     tl__free(r->context, r->plans);
+    tl__free(r->context, r->folder);
+    tl__free(r->context, r->hashes);
+    tl__free(r->context, r->changed);
 }
 
-static tl_status train(run *r, bool *changed, tl_train_result *result) {
+static tl_status train(run *r, tl_train_result *result) {
     tl__hash before, after;
     size_t frozen;
-    TL__TRY(find_changed(r, changed));
-    TL__TRY(tl__frozen_hash(r->model, changed, &before, &frozen));
+    TL__TRY(find_changed(r));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, &before, &frozen, r->hashes));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, changed, &after, &frozen));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, &after, &frozen, NULL));
     if (before.low != after.low || before.high != after.high)
         return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
     result->frozen_tensors = frozen;
@@ -359,12 +390,12 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
     run r = {.context = model->context, .model = model, .train = train_set, .val = val};
     tl_train_result made = {.size = sizeof made};
     double start = tl__seconds();
-    bool *changed = tl__calloc(model->context, model->parameter_count, sizeof *changed);
-    if (!changed)
+    r.changed = tl__calloc(model->context, model->parameter_count, sizeof *r.changed);
+    if (!r.changed)
         return TL_ERROR_MEMORY;
     tl_status status = prepare(&r, device, options);
     if (status == TL_OK)
-        status = train(&r, changed, &made);
+        status = train(&r, &made);
     if (status != TL_OK && r.trainer && r.trainer->steps) {
         char message[sizeof model->context->message];
         memcpy(message, model->context->message, sizeof message);
@@ -372,7 +403,6 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
         memcpy(model->context->message, message, sizeof message);
     }
     release(&r);
-    tl__free(model->context, changed);
     if (status == TL_OK && result) {
         made.last = r.last;
         made.best = r.best;
@@ -386,14 +416,14 @@ tl_status tl_train(tl_model *model, tl_device *device, const tl_dataset *train_s
 
 /* ---- without training ---- */
 
-static tl_status rehearse(run *r, bool *changed, tl_device *device, const tl_train_options *options) {
+static tl_status rehearse(run *r, tl_device *device, const tl_train_options *options) {
     TL__TRY(prepare(r, device, options));
     if (r->largest) {
         r->trainer->engine->measure = true;
         if (tl__device_is_own_cpu(device))
             r->trainer->engine->allowed = tl__free_memory() / 2;
     }
-    TL__TRY(find_changed(r, changed));
+    TL__TRY(find_changed(r));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         if (r->largest && *r->largest == 0)
@@ -404,11 +434,10 @@ static tl_status rehearse(run *r, bool *changed, tl_device *device, const tl_tra
 }
 
 static tl_status rehearsal(run *r, tl_device *device, const tl_train_options *options) {
-    bool *changed = tl__calloc(r->context, r->model->parameter_count, sizeof *changed);
+    r->changed = tl__calloc(r->context, r->model->parameter_count, sizeof *r->changed);
     r->dry = true;
-    tl_status status = changed ? rehearse(r, changed, device, options) : TL_ERROR_MEMORY;
+    tl_status status = r->changed ? rehearse(r, device, options) : TL_ERROR_MEMORY;
     release(r);
-    tl__free(r->context, changed);
     return status;
 }
 

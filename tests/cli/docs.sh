@@ -7,7 +7,7 @@ docs=$TL_TEST_SOURCE/docs
 sed -n '/^\.\\" The table/,/^\.\\" The end of the table/p' "$docs/tl.ini.5" | sed '1d;$d' >page
 check "tl.ini(5) has the table of keys ('make update-ini-man' writes it)" cmp page table
 
-for verb in train eval predict inspect convert devices selftest tune bench; do
+for verb in train eval predict inspect convert devices features selftest tune bench; do
     run 0 "$verb --help" $verb --help
     for option in $(sed -n 's/^ .*--\([a-z-]*\).*/\1/p' out); do
         check "tl(1) knows --$option of $verb" grep -q "Fl -$option" "$docs/tl.1"

@@ -7,7 +7,9 @@ unset NO_COLOR TL_CPU_ISA TL_BACKEND_PATH
 tl=$TL_TEST_BUILD/tl
 draw=$TL_TEST_BUILD/tests/cli/draw
 work=$(mktemp -d "${TMPDIR:-/tmp}/tl-cli-XXXXXX") || exit 99
-trap 'cd /; rm -rf "$work"' EXIT
+trap 'cd /; rm -rf "$work" "$work.cache"' EXIT
+XDG_CACHE_HOME=$work.cache # of this test alone, and beside its folder, so that that holds what it makes itself
+export XDG_CACHE_HOME
 trap 'exit 130' INT
 trap 'exit 143' TERM
 cd "$work" || exit 99

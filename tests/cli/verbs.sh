@@ -9,7 +9,7 @@ prints_like '^Usage: tl VERB'
 cp out help
 run 0 "help" help
 check "help and --help are one" cmp out help
-for verb in train eval predict inspect convert devices selftest tune bench; do
+for verb in train eval predict inspect convert devices features selftest tune bench; do
     check "the help lists $verb" grep -q "^  $verb " help
     run 0 "$verb --help" $verb --help
     prints_like "^Usage: tl $verb "
@@ -53,6 +53,16 @@ run 2 "train: one configuration" train a.ini b.ini
 run 2 "eval: two operands" eval a
 run 2 "predict: two operands" predict a
 run 2 "inspect: one operand" inspect
+run 2 "features: which images" features model.safetensors -o f.npy
+says_like '^tl: which images\?'
+run 2 "features: no operand" features -o f.npy
+run 2 "features: where to" features a.ini
+says "tl: where to? tl features ... -o FILE"
+run 2 "features: the ending" features a.ini -o f.bin
+says "tl: f.bin: neither .npy nor .safetensors; --format says which"
+run 2 "features: the format" features a.ini -o f --format npz
+says "tl: --format npz: npy or safetensors; did you mean npy?"
+run 2 "features: -s without a configuration" features a.safetensors data -o f.npy -s data.batch=1
 run 2 "convert: two operands" convert a
 run 2 "convert: the ending" convert a b.pth
 says "tl: b.pth: tl writes .safetensors files only"
@@ -67,12 +77,15 @@ prints_like '"name": "cpu"'
 prints_like '"usable": true'
 
 run 0 "bench --json" bench resnet18 --batch 1 --size 32 --json
-for key in images_per_second best_images_per_second resident_bytes ready_seconds arch batch size mode device flops; do
+for key in images_per_second best_images_per_second resident_bytes ready_seconds arch batch size mode device flops \
+    flops_per_second peak_flops_per_second peak_type share_of_peak; do
     prints_like "^  \"$key\": "
 done
+prints_like '"peak_type": "fp32"'
 run 0 "bench --layers, training the head" bench resnet18 --batch 2 --size 32 --mode head --layers
-prints_like '^node '
-prints_like 'conv2d'
+prints_like '^node .* peak$'
+prints_like 'conv2d .*%$'
+prints_like '^all .*%$'
 prints_like 'images/s'
 
 # no colours, no bar, where stderr is no terminal; output that does not arrive is a failure

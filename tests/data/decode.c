@@ -524,6 +524,37 @@ static void odd_images_are_remarked(void **state) {
     folder_remove(folder);
 }
 
+/* Damage in the data of a JPEG, `part` of the file from its start, is mended and remarked where the pixels that are needed
+ * come from; below them the data are only passed over, and what they depend on has all its bytes. */
+static void what_is_below_the_crop_is_not_decoded(void **state) {
+    fixture *f = *state;
+    char *folder = folder_create(), *path = join(folder, "x.jpg");
+    tl_preprocess p = sizes(20, 20, TL_ALPHA_DROP);
+    uint8_t rgb[20 * 20 * 3];
+    for (int restart = 0; restart < 2; restart++) {
+        drawing d = draw_jpeg(&f->dice, 40, 400,
+                              (jpeg_kind){.components = 3, .h = {2, 1, 1}, .v = {2, 1, 1}, .quality = 90, .restart = 3 * restart});
+        uint8_t *expected = reference_preprocess(&d, &p), *kept = malloc(d.size);
+        memcpy(kept, d.file, d.size);
+        for (int part = 1; part <= 9; part += 8) {
+            int before = f->state.log_lines;
+            size_t at = d.size / 10 * (size_t)part;
+            memcpy(d.file, kept, d.size);
+            memcpy(d.file + at, "\xff\xd5\xff\xd3\xff\xff\xd1", 7); /* restarts where none belong */
+            file_write(folder, "x.jpg", d.file, d.size);
+            assert_int_equal(tl_image_load(f->context, path, &p, rgb), TL_OK);
+            assert_int_equal(f->state.log_lines - before, part == 1);
+            if (part == 9)
+                assert_memory_equal(rgb, expected, sizeof rgb);
+        }
+        free(kept);
+        free(expected);
+        drawing_free(&d);
+    }
+    free(path);
+    folder_remove(folder);
+}
+
 static void bad_preprocessing_is_refused(void **state) {
     fixture *f = *state;
     tl_preprocess good = sizes(256, 224, TL_ALPHA_DROP), bad[11];
@@ -609,6 +640,7 @@ int main(void) {
         CASE(files_are_told_by_their_contents),
         CASE(large_files_and_pipes_are_read),
         CASE(odd_images_are_remarked),
+        CASE(what_is_below_the_crop_is_not_decoded),
         CASE(bad_preprocessing_is_refused),
         CASE(defaults_are_imagenets),
         CASE(normalisation_is_pytorchs),

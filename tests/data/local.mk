@@ -1,8 +1,8 @@
 # tests/data
 EXTRA_DIST += %reldir%/pictures
 
-check_PROGRAMS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader
-TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader
+check_PROGRAMS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache
+TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache
 
 %canon_reldir%_images_SOURCES = %reldir%/images.c
 %canon_reldir%_images_CFLAGS = $(TL_TEST_CFLAGS)
@@ -19,3 +19,7 @@ TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader
 %canon_reldir%_loader_SOURCES = %reldir%/loader.c %reldir%/draw.h %reldir%/draw.c %reldir%/support.h %reldir%/support.c
 %canon_reldir%_loader_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_loader_LDADD = $(TL_TEST_LDADD)
+
+%canon_reldir%_cache_SOURCES = %reldir%/cache.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_cache_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_cache_LDADD = $(TL_TEST_LDADD)

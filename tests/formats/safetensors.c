@@ -163,7 +163,7 @@ static void values(void **state) {
 
 static void unwritable(void **state) {
     (void)state;
-    tl__output outputs[] = {{"a", TL_DTYPE_F32, 1, {300000}}, {"b", TL_DTYPE_F32, 1, {300000}}};
+    tl__output outputs[] = {{"a", TL_DTYPE_F32, 1, {300000}, 0, NULL}, {"b", TL_DTYPE_F32, 1, {300000}, 0, NULL}};
     char path[512];
     size_t size;
     snprintf(path, sizeof path, "%s", temporary("no-such-folder/x"));
@@ -197,13 +197,13 @@ static void unwritable(void **state) {
 
 static void refused_outputs(void **state) {
     (void)state;
-    const tl__output good = {"a", TL_DTYPE_F32, 1, {2}};
+    const tl__output good = {"a", TL_DTYPE_F32, 1, {2}, 0, NULL};
     const tl__output bad[] = {
-        {"a", TL_DTYPE_F32, 1, {2}},         {"__metadata__", TL_DTYPE_F32, 1, {2}}, {NULL, TL_DTYPE_F32, 1, {2}},
-        {"\xff", TL_DTYPE_F32, 1, {2}},      {"b", TL_DTYPE_NONE, 1, {2}},           {"b", 99, 1, {2}},
-        {"b", TL_DTYPE_F32, 9, {0}},         {"b", TL_DTYPE_F32, -1, {0}},           {"b", TL_DTYPE_F32, 1, {-2}},
-        {"b", TL_DTYPE_F32, 2, {INT64_MAX, 2}},
-        {"b", TL_DTYPE_U8, 1, {INT64_MAX}},
+        {"a", TL_DTYPE_F32, 1, {2}, 0, NULL},         {"__metadata__", TL_DTYPE_F32, 1, {2}, 0, NULL}, {NULL, TL_DTYPE_F32, 1, {2}, 0, NULL},
+        {"\xff", TL_DTYPE_F32, 1, {2}, 0, NULL},      {"b", TL_DTYPE_NONE, 1, {2}, 0, NULL},           {"b", 99, 1, {2}, 0, NULL},
+        {"b", TL_DTYPE_F32, 9, {0}, 0, NULL},         {"b", TL_DTYPE_F32, -1, {0}, 0, NULL},           {"b", TL_DTYPE_F32, 1, {-2}, 0, NULL},
+        {"b", TL_DTYPE_F32, 2, {INT64_MAX, 2}, 0, NULL},
+        {"b", TL_DTYPE_U8, 1, {INT64_MAX}, 0, NULL},
     };
     char path[512];
     snprintf(path, sizeof path, "%s", temporary("refused"));
@@ -296,7 +296,7 @@ static void unread_types(void **state) {
 
 static void no_memory(void **state) {
     (void)state;
-    tl__output outputs[] = {{"a", TL_DTYPE_F32, 1, {30}}, {"b", TL_DTYPE_I64, 0, {0}}};
+    tl__output outputs[] = {{"a", TL_DTYPE_F32, 1, {30}, 0, NULL}, {"b", TL_DTYPE_I64, 0, {0}, 0, NULL}};
     char path[512];
     tl_status status = TL_ERROR_MEMORY;
     size_t blocks = memory.blocks, steps = 0;

@@ -2,7 +2,6 @@
  * and ReLU, weights constant and not. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tests/ops/conv_cases.h"
 #include "tests/ops/conv_common.h"
@@ -23,8 +22,7 @@ static bool verify(const t_op *op, void *user, char *why) {
 /* Forms that the CPU does by Winograd's algorithm where it is asked to, whose fractions round where plain sums of
  * integers would not. */
 static bool is_winograd_form(const conv_shape *s, int form) {
-    const char *asked = getenv("TL_CPU_WINOGRAD");
-    return asked && strcmp(asked, "1") == 0 && form & CONSTANT && s->kh == 3 && s->kw == 3 && s->groups == 1 && s->stride[0] == 1 && s->stride[1] == 1 &&
+    return !conv_exact() && form & CONSTANT && s->kh == 3 && s->kw == 3 && s->groups == 1 && s->stride[0] == 1 && s->stride[1] == 1 &&
            s->dilation[0] == 1 && s->dilation[1] == 1;
 }
 
@@ -61,6 +59,7 @@ static void test(const conv_shape *s, int form) {
         conv_give_y(&op, RESIDUAL, s, integers);
     conv_give_y(&op, Y, s, integers);
     op.desc.relu = !!(form & RELU);
+    op.desc.exact = conv_exact();
     op.shares[0] = form & IN_PLACE ? 1 + RESIDUAL : 0;
     op.operand[W].constant = op.operand[BIAS].constant = form & CONSTANT;
     expected e = compute(&op, s, form);

@@ -62,6 +62,7 @@ static void test(const conv_shape *s, tl_op which) {
         conv_give_w(&op, W, s, false);
         memcpy(op.operand[W].data, weights, (size_t)conv_w_count(s) * sizeof(float));
         op.operand[W].constant = true;
+        op.desc.exact = conv_exact();
         results.variants = 0;
         results.offset = image < 0 ? 0 : results.bytes * (size_t)image;
         t_case(&op, image < 0 ? keep : compare, &results, "%s %s, %s", forward ? "conv2d" : "conv2d_grad_input",

@@ -66,6 +66,9 @@ static void test_options(void) {
     t_ok(ok && p.kind == TL_DEVICE_CPU && p.host_visible && p.units == 3 && p.alignment >= 16 &&
              strstr(p.description, ", 3 threads"),
          "properties: %s", p.description);
+    double flops = 0, untouched = -1;
+    t_ok(handle->ops->peak(handle, TL_DTYPE_F32, &flops) == TL_OK && flops > 0, "the peak is measured: %g", flops);
+    t_ok(handle->ops->peak(handle, TL_DTYPE_F64, &untouched) == TL_UNSUPPORTED && untouched == -1, "of numbers it has kernels for");
     t_ok(t_device_close(device) == 0, "a device gives everything back");
 }
 

@@ -122,6 +122,15 @@ static tl_status prepare(t_device *device, const t_op *op, tl_backend_kernel **k
     return status;
 }
 
+const char *t_implementation(t_device *device, const t_op *op) {
+    tl_backend_kernel *kernel = NULL;
+    if (prepare(device, op, &kernel) != TL_OK)
+        return NULL;
+    const char *name = kernel->implementation;
+    kernel->ops->release(kernel);
+    return name;
+}
+
 tl_status t_prepare_only(t_device *device, const t_op *op) {
     tl_backend_kernel *kernel = NULL;
     tl_status status = prepare(device, op, &kernel);

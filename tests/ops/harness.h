@@ -73,6 +73,8 @@ bool t_allocation_failed(void);            /* whether one did since */
 const tl_host *t_host(void);
 /* Prepares the op and releases it again. */
 tl_status t_prepare_only(t_device *device, const t_op *op);
+/* The same, for the name of what would compute it; NULL: it does not prepare. */
+const char *t_implementation(t_device *device, const t_op *op);
 
 /* Values. */
 int64_t t_count(const tl_tensor_desc *desc);

@@ -22,7 +22,8 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/maxpool2d \
 	%reldir%/normalize \
 	%reldir%/relu \
-	%reldir%/upsample2d
+	%reldir%/upsample2d \
+	%reldir%/winograd
 check_PROGRAMS += $(TL_OPS_TESTS)
 TESTS += $(TL_OPS_TESTS)
 
@@ -61,6 +62,12 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_upsample2d_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_upsample2d_LDADD = $(TL_OPS_LDADD)
 
+%canon_reldir%_winograd_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_winograd_LDADD = $(TL_OPS_LDADD)
+
 TL_OPS_WINOGRAD = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
 TESTS += $(TL_OPS_WINOGRAD)
 EXTRA_DIST += $(TL_OPS_WINOGRAD)
+
+TESTS += %reldir%/opencl.sh
+EXTRA_DIST += %reldir%/opencl.sh %reldir%/tap.awk

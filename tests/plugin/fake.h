@@ -44,7 +44,8 @@ typedef struct fake_kernel {
     fake_arithmetic run;
     fake_call call;
     tl_op_desc op;
-    bool constant[FAKE_MAX_OPERANDS], bound;
+    bool constant[FAKE_MAX_OPERANDS], is_half[FAKE_MAX_OPERANDS], bound;
+    void *half[FAKE_MAX_OPERANDS]; /* where an operand is bf16: its own memory, call.data being f32 */
     char wrong[16]; /* how its results are to be wrong; "" if not */
     long runs;
     int waiting;

@@ -36,11 +36,15 @@ tl_status fake_kernel_bind(tl_backend_kernel *base, const tl_view *views) {
         if (kernel->constant[i] || kernel->call.desc[i].dtype == TL_DTYPE_NONE)
             continue;
         const char *fault = fake_view_fault(device, &views[i]);
-        if (!fault && views[i].bytes < desc_bytes(&kernel->call.desc[i]))
+        uint64_t bytes = desc_bytes(&kernel->call.desc[i]) / (kernel->is_half[i] ? 2 : 1);
+        if (!fault && views[i].bytes < bytes)
             fault = "a view is smaller than its operand";
         if (fault)
             return fake_wrong(device, fault);
-        kernel->call.data[i] = views[i].buffer->data + views[i].offset;
+        if (kernel->is_half[i])
+            kernel->half[i] = views[i].buffer->data + views[i].offset;
+        else
+            kernel->call.data[i] = views[i].buffer->data + views[i].offset;
     }
     kernel->bound = true;
     return TL_OK;
@@ -66,7 +70,7 @@ void fake_kernel_release(tl_backend_kernel *base) {
     if (kernel->waiting)
         fake_wrong(device, "a kernel is released while it waits");
     for (int i = 0; i < FAKE_MAX_OPERANDS; i++)
-        if (kernel->constant[i])
+        if (kernel->constant[i] || kernel->is_half[i])
             device->host->release(device->host->user, kernel->call.data[i]);
     device->kernels--;
     device->host->release(device->host->user, kernel);
@@ -83,16 +87,50 @@ static void spoil(fake_kernel *kernel) {
         *middle *= 1.00001f;
     if (strcmp(kernel->wrong, "nothing") == 0)
         memset(data, 0xff, bytes);
-    if (strcmp(kernel->wrong, "beyond") == 0)
+    if (strcmp(kernel->wrong, "beyond") == 0 && !kernel->is_half[call->inputs])
         data[bytes + 3] ^= 1;
+    else if (strcmp(kernel->wrong, "beyond") == 0)
+        ((unsigned char *)kernel->half[call->inputs] + bytes / 2)[3] ^= 1;
     if (strcmp(kernel->wrong, "unsteady") == 0 && kernel->runs % 2)
         *middle = 0;
 }
 
+/* bf16 is the upper half of f32; to the nearest, of two the even one. */
+static uint16_t narrow(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x)
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float widen(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void exchange(fake_kernel *kernel, bool back) {
+    for (uint32_t i = 0; i < kernel->call.inputs + kernel->call.outputs; i++) {
+        uint16_t *half = kernel->half[i];
+        float *x = kernel->call.data[i];
+        if (!half || (i < kernel->call.inputs) == back)
+            continue;
+        for (uint64_t n = 0; n < desc_bytes(&kernel->call.desc[i]) / sizeof *x; n++)
+            if (back)
+                half[n] = narrow(x[n]);
+            else
+                x[n] = widen(half[n]);
+    }
+}
+
 void fake_kernel_run(fake_kernel *kernel) {
+    exchange(kernel, false);
     kernel->run(&kernel->call);
     if (kernel->wrong[0])
         spoil(kernel);
+    exchange(kernel, true);
     kernel->runs++;
     kernel->device->runs++;
 }
@@ -141,13 +179,39 @@ static tl_status odd_kernel(fake_device *device, fake_kernel *kernel, tl_backend
     return strcmp(what, "status") == 0 ? (tl_status)7 : TL_OK;
 }
 
-tl_status fake_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands, uint32_t inputs,
-                         uint32_t outputs, tl_backend_kernel **out) {
+static tl_status keep_operand(fake_kernel *kernel, uint32_t i, const tl_operand *operand, bool is_half) {
+    kernel->call.desc[i] = operand->desc;
+    if (operand->constant)
+        return keep_constant(kernel, i, operand->constant);
+    if (!is_half)
+        return TL_OK;
+    kernel->call.data[i] = fake_take(kernel->device, desc_bytes(&operand->desc), 64);
+    kernel->is_half[i] = kernel->call.data[i] != NULL;
+    return kernel->is_half[i] ? TL_OK : TL_ERROR_MEMORY;
+}
+
+/* The operands as the arithmetic sees them, where the device stores bf16; is_half: which of them it is. */
+static void widen_descs(const fake_device *device, tl_operand *operands, uint32_t count, bool *is_half) {
+    for (uint32_t i = 0; i < count; i++) {
+        is_half[i] = operands[i].desc.dtype == TL_DTYPE_BF16 && fake_option_is(device->host, "bf16", "1");
+        if (is_half[i])
+            operands[i].desc.dtype = TL_DTYPE_F32;
+    }
+}
+
+tl_status fake_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *given, uint32_t inputs,
+                       uint32_t outputs, tl_backend_kernel **out) {
     fake_device *device = (fake_device *)base;
     const char *stem = fake_stem(op->op), *only = fake_option(device->host, "only", NULL), *reason;
+    tl_operand operands[FAKE_MAX_OPERANDS];
+    bool is_half[FAKE_MAX_OPERANDS] = {false};
     tl_status status;
     if (fake_faulty(device, "prepare", &status))
         return status;
+    if (inputs + outputs > FAKE_MAX_OPERANDS)
+        return unsupported(device, stem, "it has too many operands");
+    memcpy(operands, given, (inputs + outputs) * sizeof *given);
+    widen_descs(device, operands, inputs + outputs, is_half);
     fake_arithmetic run = fake_find(op, operands, inputs, outputs, &reason);
     if (!run)
         return unsupported(device, stem, reason);
@@ -167,8 +231,7 @@ tl_status fake_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_o
         snprintf(kernel->wrong, sizeof kernel->wrong, "%s", wrong + length + 1);
     device->kernels++;
     for (uint32_t i = 0; i < inputs + outputs; i++) {
-        kernel->call.desc[i] = operands[i].desc;
-        status = operands[i].constant ? keep_constant(kernel, i, operands[i].constant) : TL_OK;
+        status = keep_operand(kernel, i, &operands[i], is_half[i]);
         if (status != TL_OK) {
             fake_kernel_release(&kernel->base);
             return status;

@@ -1,4 +1,4 @@
-TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures
+TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_passes_SOURCES = %reldir%/passes.c %reldir%/support.c %reldir%/support.h
@@ -13,3 +13,9 @@ TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_failures_SOURCES = %reldir%/failures.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_failures_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_failures_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_cache_SOURCES = %reldir%/cache.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_cache_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_cache_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_extract_SOURCES = %reldir%/extract.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_extract_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_extract_LDADD = $(TL_TEST_LDADD)

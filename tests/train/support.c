@@ -74,7 +74,7 @@ int32_t *test_labels(int count, int classes) {
     return labels;
 }
 
-static char *made_folders[16];
+static char *made_folders[64];
 static int made_count;
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
@@ -98,7 +98,7 @@ char *test_folder(int classes, int each, int size) {
     assert_non_null(mkdtemp(folder));
     if (made_count == 0)
         atexit(remove_folders);
-    assert_true(made_count < 16);
+    assert_true(made_count < 64);
     made_folders[made_count++] = strdup(folder);
     for (int c = 0; c < classes; c++) {
         snprintf(path, sizeof path, "%s/class%d", folder, c);

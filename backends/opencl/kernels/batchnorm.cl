@@ -233,9 +233,9 @@ kernel void grad_begin(ARG(float, scale), ARG(float, var), ARG(float, factor), i
 }
 
 /* Sums of dz and dz * (x - mean), and with_dx also dx = dz * factor. */
-kernel void grad_sums(ARG(float, x), ARG(float, dy), ARG(float, y), ARG(float, mean), ARG(float, factor), ARG(float, dx),
-                      ARG(float, partial), ARG(float, totals), long rows, int channels, int padded, long block_rows,
-                      int with_dx) {
+kernel void grad_sums(ARG(float, x), ARG(float, dy), ARG(float, y), ARG(float, mean), ARG(float, factor),
+                      ARG(float, dx), ARG(float, partial), ARG(float, totals), long rows, int channels, int padded,
+                      long block_rows, int with_dx) {
     AT(x);
     AT(dy);
     AT(y);

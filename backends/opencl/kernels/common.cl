@@ -1,15 +1,16 @@
-/* common.cl: what every program begins with. TL_VECTORS: a CPU's cores behind OpenCL (1) or a GPU (0); TL_LANES: floats in
- * a vector of the hardware (1 on GPUs). Products are added with fma() where one rounding is meant and never contracted
- * otherwise, so that results are the same on every device that follows the standard. */
+/* common.cl: what every program begins with. TL_VECTORS: a CPU's cores behind OpenCL (1) or a GPU (0); TL_LANES: floats
+ * in a vector of the hardware (1 on GPUs). Products are added with fma() where one rounding is meant and never
+ * contracted otherwise, so that results are the same on every device that follows the standard. */
 #pragma OPENCL FP_CONTRACT OFF
 
-/* A buffer's two parameters, and at the top of the body the step to where the operand begins. Absent operands are NULL. */
+/* A buffer's two parameters, and at the top of the body the step to where the operand begins. Absent: NULL. */
 #define ARG(type, name) global type *name, ulong name##_at
 #define AT(name) name += name##_at
 
 /* What a work-item of loops over floats takes at a time: WIDE of them, at any address of a float. */
 #if TL_VECTORS
 #define WIDE 16
+#define FLAT 1024
 typedef float16 wide;
 typedef int16 wide_int;
 #define load_wide(p) vload16(0, p)
@@ -19,6 +20,7 @@ typedef int16 wide_int;
 #define float_of_int convert_float16
 #else
 #define WIDE 4
+#define FLAT 4
 typedef float4 wide;
 typedef int4 wide_int;
 #define load_wide(p) vload4(0, p)
@@ -28,7 +30,64 @@ typedef int4 wide_int;
 #define float_of_int convert_float4
 #endif
 
-/* The same where only the first `count` may be touched; the rest reads as 0. */
+/* The same where only the first `count` may be touched; the rest reads as 0. By halves, not through an array, which a
+ * GPU would keep in memory; and with an int, because Mesa 22 on llvmpipe compares longs wrongly. */
+#define DEFINE_SOME(type)                                            \
+    type##4 load_some4_##type(const global type *p, int count) {     \
+        type##4 v = 0;                                               \
+        if (count & 2) {                                             \
+            v.s0 = p[0];                                             \
+            v.s1 = p[1];                                             \
+            if (count & 1)                                           \
+                v.s2 = p[2];                                         \
+        } else if (count & 1) {                                      \
+            v.s0 = p[0];                                             \
+        }                                                            \
+        return v;                                                    \
+    }                                                                \
+    void store_some4_##type(type##4 v, global type *p, int count) {  \
+        if (count & 2) {                                             \
+            vstore2(v.lo, 0, p);                                     \
+            if (count & 1)                                           \
+                p[2] = v.s2;                                         \
+        } else if (count & 1) {                                      \
+            p[0] = v.s0;                                             \
+        }                                                            \
+    }
+DEFINE_SOME(float)
+#if TL_VECTORS
+#define DEFINE_MORE(type)                                                                             \
+    type##16 load_some_##type(const global type *p, int count) {                                      \
+        type##4 rest = load_some4_##type(p + (count & 12), count & 3), none = (type)0;                \
+        type##8 half_done = (count & 4) ? (type##8)(vload4(0, p + (count & 8)), rest) : (type##8)(rest, none); \
+        return (count & 8) ? (type##16)(vload8(0, p), half_done) : (type##16)(half_done, none, none); \
+    }                                                                                                 \
+    void store_some_##type(type##16 v, global type *p, int count) {                                   \
+        type##8 high = (count & 8) ? v.hi : v.lo;                                                     \
+        if (count & 8)                                                                                \
+            vstore8(v.lo, 0, p);                                                                      \
+        if (count & 4)                                                                                \
+            vstore4(high.lo, 0, p + (count & 8));                                                     \
+        store_some4_##type((count & 4) ? high.hi : high.lo, p + (count & 12), count & 3);             \
+    }
+DEFINE_MORE(float)
+#else
+#define load_some_float load_some4_float
+#define store_some_float store_some4_float
+#endif
+
+wide load_some(const global float *p, int count) {
+    return count >= WIDE ? load_wide(p) : load_some_float(p, max(count, 0));
+}
+
+void store_some(wide v, global float *p, int count) {
+    if (count >= WIDE)
+        store_wide(v, p);
+    else
+        store_some_float(v, p, max(count, 0));
+}
+
+/* For lanes one by one. */
 typedef union lanes {
     wide all;
     float each[WIDE];
@@ -37,27 +96,6 @@ typedef union lanes_int {
     wide_int all;
     int each[WIDE];
 } lanes_int;
-
-wide load_some(const global float *p, long count) {
-    if (count >= WIDE)
-        return load_wide(p);
-    lanes l;
-    l.all = 0.0f;
-    for (int i = 0; i < count; i++)
-        l.each[i] = p[i];
-    return l.all;
-}
-
-void store_some(wide v, global float *p, long count) {
-    if (count >= WIDE) {
-        store_wide(v, p);
-        return;
-    }
-    lanes l;
-    l.all = v;
-    for (int i = 0; i < count; i++)
-        p[i] = l.each[i];
-}
 
 /* max(x, 0), NaN stays NaN. */
 float relu_of(float x) {
@@ -71,8 +109,9 @@ wide keep(wide_int mask, wide x) {
     return wide_of_bits(bits_of_wide(x) & mask);
 }
 
-/* ---- numbers of twice the precision: hi + lo, with hi the nearest float; 2^-46 or so relative to the largest operand.
- * They stand in for double, which devices need not have, and give the same bits on all that round as they should. ---- */
+/* ---- numbers of twice the precision: hi + lo, with hi the nearest float; results are within about 2^-46.
+ * They stand in for double, which devices need not have, and give the same bits wherever floats round as they should.
+ * ---- */
 
 typedef struct twice {
     wide hi, lo;

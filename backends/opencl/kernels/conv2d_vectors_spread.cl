@@ -1,6 +1,6 @@
-/* conv2d_vectors_spread.cl: convolutions whose groups have few channels, as many in as out, on a CPU's cores: groups lie
- * side by side in a vector, and each input channel is spread over the lanes of its group. Sums are in the order of libtl's
- * CPU backend. */
+/* conv2d_vectors_spread.cl: convolutions whose groups have few channels, as many in as out, on a CPU's cores: groups
+ * lie side by side in a vector, and each input channel is spread over the lanes of its group. Sums are in the order of
+ * libtl's CPU backend. */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define vf CAT(float, TL_LANES)
@@ -83,6 +83,25 @@ static vf load_valid(const global float *from, int valid) {
     for (int l = 0; l < valid; l++)
         ((float *)&x)[l] = from[l];
     return x;
+}
+
+/* What follows the sums of a row, of which `valid` are there. */
+static void finish_row(vf s, int valid, int relu, const global float *bias, const global float *residual,
+                       const global float *mask, global float *to) {
+    if (bias)
+        s += load_valid(bias, valid);
+    if (residual)
+        s += load_valid(residual, valid);
+    if (relu)
+        s = select(s, (vf)0.0f, s < 0.0f);
+    if (mask)
+        s = select((vf)0.0f, s, load_valid(mask, valid) > 0.0f);
+    if (valid == TL_LANES) {
+        v_store(s, 0, to);
+        return;
+    }
+    for (int l = 0; l < valid; l++)
+        to[l] = ((const float *)&s)[l];
 }
 
 /* A tile of ROWS rows by one vector: rows are pixels of the destination as in conv2d_vectors.cl, a tap's piece is the
@@ -170,26 +189,14 @@ void conv2d_spread(ARG(const float, from), ARG(const float, packed), ARG(const f
                     n++;
                 }
             }
-            vf s = last[r - row];
-            if (bias)
-                s += load_valid(bias + column, valid);
-            if (residual)
-                s += load_valid(residual + at, valid);
-            if (relu)
-                s = select(s, (vf)0.0f, s < 0.0f);
-            if (mask)
-                s = select((vf)0.0f, s, load_valid(mask + at, valid) > 0.0f);
-            if (valid == TL_LANES)
-                v_store(s, 0, to + at);
-            else
-                for (int l = 0; l < valid; l++)
-                    to[at + l] = ((const float *)&s)[l];
+            finish_row(last[r - row], valid, relu, bias ? bias + column : bias, residual ? residual + at : residual,
+                       mask ? mask + at : mask, to + at);
         }
     }
 }
 
-/* Weights [channel, taps, depth] into [vector][tap][k][lane] of one phase, see conv2d_pack. A work-item takes a tap of a
- * vector. */
+/* Weights [channel, taps, depth] into [vector][tap][k][lane] of one phase, see conv2d_pack. A work-item takes a tap of
+ * a vector. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void conv2d_spread_pack(ARG(const float, weights), ARG(float, packed), long phase_at, int transposed, int first_y,
                         int first_x, int step_y, int step_x, int kernel_height, int kernel_width, int depth,
@@ -243,7 +250,8 @@ void conv2d_spread_weight(ARG(const float, x), ARG(const float, dy), ARG(float, 
             const int from_y = out_y * stride_y + offset_y, from_x = out_x * stride_x + offset_x;                  \
             const bool inside = (uint)from_y < (uint)height && (uint)from_x < (uint)width;                         \
             const vf d = load_valid(from, valid);                                                                   \
-            const vf piece = inside ? load_valid(image + ((long)from_y * width + from_x) * channels, valid) : (vf)0.0f; \
+            const global float *pixel = image + ((long)from_y * width + from_x) * channels;                        \
+            const vf piece = inside ? load_valid(pixel, valid) : (vf)0.0f;                                         \
             EACH_##g(ADD, g)                                                                                       \
             if (++out_x == out_width) {                                                                            \
                 out_x = 0;                                                                                         \

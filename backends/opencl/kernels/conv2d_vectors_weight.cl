@@ -1,5 +1,5 @@
-/* conv2d_vectors_weight.cl: conv2d_grad_weight on a CPU's cores: a matrix product over pixels. Sums are made in the order
- * of libtl's CPU backend: over the pixels of a block, blocks added up, chunks of blocks added up. */
+/* conv2d_vectors_weight.cl: conv2d_grad_weight on a CPU's cores: a matrix product over pixels. Sums are made in the
+ * order of libtl's CPU backend: over the pixels of a block, blocks added up, chunks of blocks added up. */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define vf CAT(float, TL_LANES)
@@ -9,8 +9,8 @@
 #define UNROLL __attribute__((opencl_unroll_hint))
 #define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
 
-/* Where a panel begins in a pixel's row of taps and channels: in unit (i, j) of a kernel's rows, `begin` floats on. A unit
- * is what lies side by side in the image, a tap or `unit_taps` of a kernel row. */
+/* Where a panel begins in a pixel's row of taps and channels: in unit (i, j) of a kernel's rows, `begin` floats on. A
+ * unit is what lies side by side in the image, a tap or `unit_taps` of a kernel row. */
 typedef struct start {
     int i, j, begin;
 } start;
@@ -23,7 +23,8 @@ static void gather(const global float *image, int from_height, int from_width, i
         const int length = min(unit_taps * channels - at.begin, valid - done);
         const int y = from_y + at.i * dilation_y, x = from_x + at.j * dilation_x;
         const bool line = (uint)y < (uint)from_height;
-        const int low = line ? max(-x, 0) * channels : INT_MAX, high = line ? min(from_width - x, unit_taps) * channels : 0;
+        const int low = line ? max(-x, 0) * channels : INT_MAX;
+        const int high = line ? min(from_width - x, unit_taps) * channels : 0;
         const global float *from = image + ((long)y * from_width + x) * from_pixel;
         int f = 0;
         if (low <= at.begin && high >= at.begin + length)
@@ -42,10 +43,44 @@ static void gather(const global float *image, int from_height, int from_width, i
     }
 }
 
+/* `height` rows of dw: sums over a block's pixels of dy times what was brought together, or adds them. */
+static void multiply(const global float *dy, int outputs, const vf *rows, int count, int height, int valid,
+                     int row_length, int add, global float *dw) {
+    int step[MR];
+    vf sum[MR][NV];
+    UNROLL for (int i = 0; i < MR; i++)
+        step[i] = min(i, height - 1);
+    EACH_SUM sum[i][j] = 0.0f;
+    for (int p = 0; p < count; p++, dy += outputs) {
+        vf w[NV];
+        UNROLL for (int j = 0; j < NV; j++)
+            w[j] = rows[p * NV + j];
+        UNROLL for (int i = 0; i < MR; i++) {
+            const vf s = dy[step[i]];
+            UNROLL for (int j = 0; j < NV; j++)
+                sum[i][j] = fma(w[j], s, sum[i][j]);
+        }
+    }
+    vf last[MR * NV];
+    EACH_SUM last[i * NV + j] = sum[i][j];
+    const vf *mine = last;
+    for (int i = 0; i < height; i++, dw += row_length, mine += NV) {
+        if (valid == WIDTH) {
+            UNROLL for (int j = 0; j < NV; j++) {
+                const vf before = add ? v_load(j, dw) : (vf)0.0f;
+                v_store(before + mine[j], j, dw);
+            }
+            continue;
+        }
+        for (int c = 0; c < valid; c++)
+            dw[c] = (add ? dw[c] : 0.0f) + ((const float *)mine)[c];
+    }
+}
+
 /* A work-item takes some rows (outputs of a group) of a panel of columns (taps and inputs) over a chunk of pixels. */
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), long pixels, int out_height, int out_width,
-                   int height, int width, int channels, int stride_y, int stride_x, int pad_y, int pad_x,
+void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), long pixels, int out_height,
+                   int out_width, int height, int width, int channels, int stride_y, int stride_x, int pad_y, int pad_x,
                    int dilation_y, int dilation_x, int taps_x, int unit_taps, int group_channels, int group_outputs,
                    int row_length, int row_parts, int chunks, int block) {
     AT(x);
@@ -58,7 +93,7 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     const int row_begin = (int)(tiles * part / row_parts) * MR;
     const int row_end = min((int)(tiles * (part + 1) / row_parts) * MR, group_outputs);
     const long first = pixels * chunk / chunks, end = pixels * (chunk + 1) / chunks;
-    vf rows[BLOCK * NV]; /* vectors, so that each is in one line of the cache */
+    vf rows[BLOCK * NV]; /* as floats they would be out of line with the cache */
     x += group * group_channels;
     dy += group * group_outputs;
     dw += ((long)chunk * outputs + (long)group * group_outputs) * row_length + column;
@@ -75,7 +110,8 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
     for (long at = first; at < end; at += block) {
         const int count = (int)min((long)block, end - at);
         long line = at / out_width;
-        int out_x = (int)(at - line * out_width), n = (int)(line / out_height), out_y = (int)(line - (long)n * out_height);
+        int out_x = (int)(at - line * out_width), n = (int)(line / out_height);
+        int out_y = (int)(line - (long)n * out_height);
         for (int i = 0; i < count; i++) {
             const global float *image = x + (long)n * height * width * channels;
             const int from_y = out_y * stride_y - pad_y, from_x = out_x * stride_x - pad_x;
@@ -99,37 +135,8 @@ void conv2d_weight(ARG(const float, x), ARG(const float, dy), ARG(float, dw), lo
             }
         }
         for (int row = row_begin; row < row_end; row += MR) {
-            const global float *a = dy + at * outputs + row;
-            int step[MR];
-            vf sum[MR][NV];
-            UNROLL for (int i = 0; i < MR; i++)
-                step[i] = min(row + i, row_end - 1) - row;
-            EACH_SUM sum[i][j] = 0.0f;
-            for (int p = 0; p < count; p++, a += outputs) {
-                vf w[NV];
-                UNROLL for (int j = 0; j < NV; j++)
-                    w[j] = rows[p * NV + j];
-                UNROLL for (int i = 0; i < MR; i++) {
-                    const vf s = a[step[i]];
-                    UNROLL for (int j = 0; j < NV; j++)
-                        sum[i][j] = fma(w[j], s, sum[i][j]);
-                }
-            }
-            vf last[MR * NV];
-            EACH_SUM last[i * NV + j] = sum[i][j];
-            global float *to = dw + (long)row * row_length;
-            const vf *mine = last;
-            for (int i = row; i < min(row + MR, row_end); i++, to += row_length, mine += NV) {
-                if (valid == WIDTH) {
-                    UNROLL for (int j = 0; j < NV; j++) {
-                        const vf before = at > first ? v_load(j, to) : (vf)0.0f;
-                        v_store(before + mine[j], j, to);
-                    }
-                    continue;
-                }
-                for (int c = 0; c < valid; c++)
-                    to[c] = (at > first ? to[c] : 0.0f) + ((const float *)mine)[c];
-            }
+            multiply(dy + at * outputs + row, outputs, rows, count, min(MR, row_end - row), valid, row_length,
+                     at > first, dw + (long)row * row_length);
         }
     }
 }

@@ -1,8 +1,8 @@
 /* cross_entropy.cl: the loss of rows of logits, and its gradient.
  *
  * Rows of up to SHORT classes are worked on side by side, each in a lane; longer ones one by one, classes side by side.
- * Exponentials are added up in float in an order that depends on the number of classes alone (for long rows 16 sums, then
- * pairwise), everything else with twice the precision. */
+ * Exponentials are added up in float in an order that depends on the number of classes alone (for long rows 16 sums,
+ * then pairwise), everything else with twice the precision. */
 #define SHORT 64
 #define PARTS (16 / WIDE)
 
@@ -26,7 +26,7 @@ wide exp_negative(wide x) {
     return keep(~tiny, p * wide_of_bits(exponent));
 }
 
-/* log(x) for x >= 1 or NaN: x = 2^e m, m near 1, and log m = 2 (s + s^3 / 3 + s^5 / 5 ...) with s = (m - 1) / (m + 1). */
+/* log(x) for x >= 1 or NaN: x = 2^e m, m near 1, and log m = 2 (s + s^3 / 3 + s^5 / 5 ...), s = (m - 1) / (m + 1). */
 twice log_of(wide x) {
     wide_int from = bits_of_wide(x) - 0x3f3504f3; /* the root of 1/2 */
     wide m = wide_of_bits((from & 0x7fffff) + 0x3f3504f3), e = float_of_int(from >> 23), f = m - 1.0f;
@@ -55,24 +55,48 @@ typedef struct group {
     wide_int earlier;
 } group;
 
-/* Class c of WIDE rows; those from `count` on repeat the last. */
-wide column(const global float *x, int classes, int c, int count) {
+/* `count` rows, at most WIDE. On CPUs short ones are turned first, class by class, since lanes are slow to fill. */
+typedef struct block {
+    const global float *x;
+    int classes, count;
+#if TL_VECTORS
+    const lanes *turned;
+#endif
+} block;
+
+#if TL_VECTORS
+#define BLOCK(name, first_row)                                                      \
+    lanes name##_turned[SHORT];                                                     \
+    block name = {first_row, classes, count, name##_turned};                        \
+    for (int i = 0; classes <= SHORT && i < WIDE; i++)                              \
+        for (int c = 0; c < classes; c++)                                           \
+            name##_turned[c].each[i] = name.x[(long)min(i, count - 1) * classes + c]
+#else
+#define BLOCK(name, first_row) block name = {first_row, classes, count}
+#endif
+
+/* Class c of the rows; those from `count` on repeat the last. */
+wide column(block b, int c) {
+#if TL_VECTORS
+    if (b.classes <= SHORT)
+        return b.turned[c].all;
+#endif
     lanes l;
     for (int i = 0; i < WIDE; i++)
-        l.each[i] = x[(long)min(i, count - 1) * classes + c];
+        l.each[i] = b.x[(long)min(i, b.count - 1) * b.classes + c];
     return l.all;
 }
 
-group short_rows(const global float *x, int classes, wide_int target, int count) {
+group short_rows(block b, wide_int target) {
     group g;
-    g.most = column(x, classes, 0, count);
+    g.most = column(b, 0);
     g.sum = 0.0f;
     g.target = 0.0f;
     g.earlier = 0;
-    for (int c = 1; c < classes; c++)
-        g.most = larger(g.most, column(x, classes, c, count));
-    for (int c = 0; c < classes; c++) {
-        wide value = column(x, classes, c, count);
+    for (int c = 1; c < b.classes; c++)
+        g.most = larger(g.most, column(b, c));
+    for (int c = 0; c < b.classes; c++) {
+        wide value = column(b, c);
         g.sum += exp_negative(value - g.most);
         g.target = select(g.target, value, target == c);
         g.earlier |= (value == g.most) & (target > c);
@@ -118,14 +142,15 @@ float long_row(const global float *x, int classes, float *sum) {
     return most;
 }
 
-group long_rows(const global float *x, int classes, wide_int target, int count) {
+group long_rows(block b, wide_int target) {
+    const global float *x = b.x;
     lanes most, sum, at;
     lanes_int t, earlier;
     most.all = sum.all = at.all = 0.0f;
     earlier.all = 0;
     t.all = target;
-    for (int i = 0; i < count; i++, x += classes) {
-        float s, m = long_row(x, classes, &s);
+    for (int i = 0; i < b.count; i++, x += b.classes) {
+        float s, m = long_row(x, b.classes, &s);
         most.each[i] = m;
         sum.each[i] = s;
         at.each[i] = x[t.each[i]];
@@ -137,8 +162,8 @@ group long_rows(const global float *x, int classes, wide_int target, int count) 
     return g;
 }
 
-group rows_at(const global float *x, int classes, wide_int target, int count) {
-    return classes <= SHORT ? short_rows(x, classes, target, count) : long_rows(x, classes, target, count);
+group rows_at(block b, wide_int target) {
+    return b.classes <= SHORT ? short_rows(b, target) : long_rows(b, target);
 }
 
 /* Targets of WIDE rows, their weights, and which of the rows count. A target that is no class is the caller's mistake:
@@ -173,13 +198,13 @@ twice keep_twice(wide_int mask, twice a) {
 }
 
 /* The sum over the classes of smoothing's part of the loss. */
-twice smoothed(const global float *x, const global float *weight, twice lse, int classes, float smoothing, int count) {
+twice smoothed(block b, const global float *weight, twice lse, float smoothing) {
     twice sum = twice_from(0.0f, 0.0f);
-    for (int c = 0; c < classes; c++) {
-        twice term = twice_plus(lse, -column(x, classes, c, count));
+    for (int c = 0; c < b.classes; c++) {
+        twice term = twice_plus(lse, -column(b, c));
         sum = twice_add(sum, weight ? twice_scaled(term, (wide)weight[c]) : term);
     }
-    return twice_over(twice_scaled(sum, (wide)smoothing), twice_from((float)classes, 0.0f));
+    return twice_over(twice_scaled(sum, (wide)smoothing), twice_from((float)b.classes, 0.0f));
 }
 
 /* Sums of a work-item: [loss, its rest, weights, their rest, hits, rows][WIDE] */
@@ -225,8 +250,8 @@ sums add_sums(sums a, sums b) {
 }
 
 /* A work-item takes `groups` times `step` rows, at most WIDE at a time. keep: 1 - smoothing. */
-kernel void rows_loss(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, partial), long rows, int classes,
-                      int step, int groups, int ignore, float smoothing, float keep_hi, float keep_lo) {
+kernel void rows_loss(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, partial), long rows,
+                      int classes, int step, int groups, int ignore, float smoothing, float keep_hi, float keep_lo) {
     AT(logits);
     AT(target);
     AT(weight);
@@ -236,14 +261,14 @@ kernel void rows_loss(ARG(float, logits), ARG(int, target), ARG(float, weight), 
     if (first >= rows)
         return;
     for (; first < end; first += step) {
-        const global float *x = logits + first * classes;
         int count = (int)min((long)step, end - first);
+        BLOCK(b, logits + first * classes);
         aims a = aims_at(target + first, weight, classes, ignore, count);
-        group g = rows_at(x, classes, a.target, count);
+        group g = rows_at(b, a.target);
         twice lse = twice_plus(log_of(g.sum), g.most);
         twice loss = twice_times(twice_scaled(twice_from(keep_hi, keep_lo), a.weight), twice_plus(lse, -g.target));
         if (smoothing != 0.0f)
-            loss = twice_add(loss, smoothed(x, weight, lse, classes, smoothing, count));
+            loss = twice_add(loss, smoothed(b, weight, lse, smoothing));
         loss = keep_twice(a.counted, loss);
         loss.hi = select(loss.hi, (wide)NAN, a.wrong);
         s.loss = twice_add(s.loss, loss);
@@ -299,21 +324,21 @@ typedef struct slopes {
     wide factor, part, target; /* of the exponential, of smoothing, of the target */
 } slopes;
 
-void short_gradients(const global float *x, const global float *weight, global float *dx, int classes, aims a, group g,
-                     slopes s, int smooth, int count) {
-    for (int c = 0; c < classes; c++) {
+void short_gradients(block b, const global float *weight, global float *dx, aims a, group g, slopes s, int smooth) {
+    for (int c = 0; c < b.classes; c++) {
         lanes d;
-        wide e = exp_negative(column(x, classes, c, count) - g.most);
+        wide e = exp_negative(column(b, c) - g.most);
         wide value = smooth ? s.factor * e - s.part * (weight ? weight[c] : 1.0f) : s.factor * e;
         value -= keep((a.target == c) & ~a.wrong, s.target);
         d.all = select(keep(a.counted, value), (wide)NAN, a.wrong);
-        for (int i = 0; i < count; i++)
-            dx[(long)i * classes + c] = d.each[i];
+        for (int i = 0; i < b.count; i++)
+            dx[(long)i * b.classes + c] = d.each[i];
     }
 }
 
-void long_gradients(const global float *x, const global float *weight, global float *dx, int classes, aims a, group g,
-                    slopes s, int smooth, int count) {
+void long_gradients(block b, const global float *weight, global float *dx, aims a, group g, slopes s, int smooth) {
+    const global float *x = b.x;
+    int classes = b.classes;
     lanes factor, target, most;
     lanes_int t, counted, wrong;
     factor.all = s.factor;
@@ -322,7 +347,7 @@ void long_gradients(const global float *x, const global float *weight, global fl
     t.all = a.target;
     counted.all = a.counted;
     wrong.all = a.wrong;
-    for (int i = 0; i < count; i++, x += classes, dx += classes) {
+    for (int i = 0; i < b.count; i++, x += classes, dx += classes) {
         for (int c = 0; c < classes; c += WIDE) {
             int left = classes - c;
             wide e = exp_negative(load_some(x + c, left) - most.each[i]), value = factor.each[i] * e;
@@ -336,9 +361,9 @@ void long_gradients(const global float *x, const global float *weight, global fl
     }
 }
 
-kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, loss), ARG(float, dlogits),
-                          long rows, int classes, int step, int ignore, float smoothing, float keep_hi, float keep_lo,
-                          float scale) {
+kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weight), ARG(float, loss),
+                          ARG(float, dlogits), long rows, int classes, int step, int ignore, float smoothing,
+                          float keep_hi, float keep_lo, float scale) {
     AT(logits);
     AT(target);
     AT(weight);
@@ -347,12 +372,13 @@ kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weigh
     long first = (long)get_global_id(0) * step;
     if (first >= rows)
         return;
-    const global float *x = logits + first * classes;
     int count = (int)min((long)step, rows - first), smooth = smoothing != 0.0f;
+    BLOCK(b, logits + first * classes);
     aims a = aims_at(target + first, weight, classes, ignore, count);
-    group g = rows_at(x, classes, a.target, count);
+    group g = rows_at(b, a.target);
     twice by = twice_over(twice_from(scale, 0.0f), twice_from(loss[1], 0.0f)), all = twice_from(0.0f, 0.0f);
-    twice own = twice_scaled(twice_from(keep_hi, keep_lo), a.weight), number = twice_from((float)classes, 0.0f), sum = all;
+    twice own = twice_scaled(twice_from(keep_hi, keep_lo), a.weight), number = twice_from((float)classes, 0.0f);
+    twice sum = all;
     for (int c = 0; smooth && c < classes; c++)
         all = twice_plus(all, (wide)(weight ? weight[c] : 1.0f));
     all = twice_over(twice_scaled(all, (wide)smoothing), number);
@@ -362,7 +388,7 @@ kernel void rows_gradient(ARG(float, logits), ARG(int, target), ARG(float, weigh
     s.part = twice_over(twice_scaled(by, (wide)smoothing), number).hi;
     s.target = twice_times(by, own).hi;
     if (classes <= SHORT)
-        short_gradients(x, weight, dlogits + first * classes, classes, a, g, s, smooth, count);
+        short_gradients(b, weight, dlogits + first * classes, a, g, s, smooth);
     else
-        long_gradients(x, weight, dlogits + first * classes, classes, a, g, s, smooth, count);
+        long_gradients(b, weight, dlogits + first * classes, a, g, s, smooth);
 }

@@ -157,6 +157,7 @@ typedef struct tl_op_desc {
     float smoothing, scale;
     int32_t extent[2]; /* height, width: avgpool2d, upsample2d: of y; gradients of convolutions, pools, upsample2d: of dx */
     int32_t first, count; /* channels: slice */
+    int32_t exact; /* no algorithm with larger rounding errors than direct summation: masks of gradients hang on it */
 } tl_op_desc;
 
 /* An operand whose contents never change once the plan is made: frozen weights, tables. `id` names the contents:
@@ -232,6 +233,9 @@ typedef struct tl_device_properties {
     uint64_t alignment;        /* of view offsets, a power of two <= 4096 */
     uint32_t units;            /* threads or compute units in use */
     const char *description;   /* "AVX-512, 2 threads"; lives with the device */
+    const char *identity;      /* all that the bits of results depend on beside the plugin's own build: the instruction set,
+                                * or the driver and its version; not the number of threads. What is kept on disk is keyed by
+                                * it. NULL: the description; lives with the device */
 } tl_device_properties;
 
 /* How measuring goes on. Both functions may be NULL. */
@@ -290,6 +294,11 @@ typedef struct tl_device_ops {
      * opened is not measured again. TL_UNSUPPORTED: there is nothing to choose. */
     tl_status (*tune)(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
                       uint32_t output_count, const tl_tuning *tuning);
+
+    /* Optional. Multiplications and additions a second that the whole device does at most on numbers of a type
+     * (tl_dtype; sums in float), measured now on registers alone, in a tenth of a second or so. It is what speeds are
+     * compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
+    tl_status (*peak)(tl_backend_device *device, int32_t dtype, double *flops);
 } tl_device_ops;
 
 /* All are required. */

@@ -22,7 +22,9 @@ typedef struct tl_bench_options {
     int pixels;        /* side of the square input; 0: 224 */
     double seconds;    /* how long to repeat, at least 3 steps; 0: 3 */
     void *user;
-    /* If not NULL: called for each node of the plan after the timing, which then is per node. */
+    /* If not NULL: called for each node of the plan after the timing, in its order, with the time that it took by itself
+     * (the shortest of five) and its operations, 0 where they do not matter; both for as many images as the plan computes at
+     * once, which may be a part of the batch. */
     void (*on_node)(void *user, const char *node, const char *operation, const char *implementation,
                     double seconds, double flops);
     tl_precision precision; /* of the whole network in inference, of the frozen part in training */
@@ -36,6 +38,11 @@ typedef struct tl_bench_result {
     double flops_per_image;        /* multiplications and additions of the plan's nodes, as direct convolutions */
     uint64_t arena_bytes;          /* activations and workspaces */
     int steps;
+    /* Operations a second that the device's arithmetic does at most, on numbers of type `peak_type` ("fp32", "bf16"),
+     * measured after the steps; 0 and NULL where the device does not tell. bf16 only for inference in it. Convolutions that
+     * need fewer operations than direct ones can pass it. */
+    double peak_flops;
+    const char *peak_type;
 } tl_bench_result;
 
 /* Runs the model on made-up images. Its values stay as they are. Errors as tl_predictor_create

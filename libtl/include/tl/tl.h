@@ -12,6 +12,7 @@
 #include <tl/context.h>
 #include <tl/dataset.h>
 #include <tl/device.h>
+#include <tl/features.h>
 #include <tl/image.h>
 #include <tl/model.h>
 #include <tl/selftest.h>

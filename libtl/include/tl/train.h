@@ -73,6 +73,9 @@ typedef struct tl_stage_report {
     uint64_t activation_bytes;        /* activations and workspace of the largest plan */
     uint64_t device_bytes;            /* what the device has; 0 if unknown */
     uint64_t device_buffer_bytes;     /* of that in one buffer */
+    int64_t feature_images;           /* whose features the stage reads, val's included; 0 where none are cached */
+    int64_t feature_images_found;     /* of them, those that an earlier run had left, or an earlier stage */
+    const char *cache_file;           /* that keeps them; NULL: none */
 } tl_stage_report;
 
 typedef struct tl_train_options {
@@ -82,7 +85,8 @@ typedef struct tl_train_options {
     uint64_t seed;         /* default 0 */
     tl_bn bn;              /* default TL_BN_EVAL */
     bool cache_features;   /* default true; false computes the frozen prefix anew every step: same result */
-    uint64_t cache_limit;  /* bytes that features may take in memory; 0: a quarter of the machine's */
+    uint64_t cache_limit;  /* bytes that features may take: in memory (0: a quarter of the machine's), or with a
+                            * cache_folder all that is in it (0: a quarter of what is free there, at most 32 GiB) */
     int workers;           /* decoding threads; 0: chosen */
     const tl_stage *stages;
     size_t stage_count;    /* >= 1 */
@@ -93,6 +97,11 @@ typedef struct tl_train_options {
      * training with that status. */
     tl_status (*on_epoch)(void *user, const tl_epoch *epoch, tl_model *model);
     tl_precision precision; /* of the part whose features could be cached; default TL_PRECISION_FP32 */
+    /* Where features are kept for other runs, which find them by the contents of the images and all that was done to
+     * those. NULL (default): nowhere, in memory only; "": $XDG_CACHE_HOME/libtl/features, or that in ~/.cache. What does
+     * not work there is logged as a warning and done without; features that have no room there go to memory, up to a
+     * quarter of the machine's. */
+    const char *cache_folder;
 } tl_train_options;
 TL_API void tl_train_options_init(tl_train_options *options, size_t size);
 

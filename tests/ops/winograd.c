@@ -1,0 +1,190 @@
+/* winograd.c: convolutions by F(4x4, 3x3) against a bound that is derived from its matrices, on data where errors are
+ * small everywhere and on data where they are not; and where it is used by default.
+ *
+ * y = A^T [sum over c of (G w G^T) . (B^T x B)] A. Every number that is added up on the way is at most what the same
+ * formula makes of the matrices', weights' and pixels' absolute values, M = |A|^T [sum (|G| |w| |G|^T) . (|B|^T |x| |B|)]
+ * |A|: with n roundings one after the other, each by u at most, y is off by sqrt(n) u M (as conv_tolerance has it for
+ * direct sums). n is at most 4 for each of the two passes over a patch (a rounded constant, a product, two sums), 1 for
+ * the weights (transformed in f64), 1 + C for products and their sum, 5 for each pass over a tile, 2 for bias and
+ * residual. With weights and pixels of random sign M is some 30 times the sum of the
+ * products themselves; the errors are far less than that, so that conv2d.c holds this algorithm to the direct bound
+ * there. Where one pixel is large, its neighbours in the patch have errors of its size, and the direct bound cannot
+ * hold. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/ops/conv_common.h"
+
+enum { X, W, BIAS, RESIDUAL, Y };
+
+#define ROUNDINGS 22
+#define P 0.70710678118654752440
+#define Q 1.41421356237309504880
+
+static const double bt[6][6] = {{1, 0, 2.5, 0, 1, 0}, {0, Q, 2, P, 1, 0},  {0, Q, 2, P, 1, 0},
+                                {0, P, .5, Q, 1, 0},  {0, P, .5, Q, 1, 0}, {0, 1, 0, 2.5, 0, 1}};
+static const double g[6][3] = {{1, 0, 0}, {2. / 3, 2. / 3 * P, 1. / 3}, {2. / 3, 2. / 3 * P, 1. / 3},
+                               {1. / 6, Q / 6, 1. / 3}, {1. / 6, Q / 6, 1. / 3}, {0, 0, 1}};
+static const double at[4][6] = {{1, 1, 1, 1, 1, 0}, {0, P, P, Q, Q, 0}, {0, .5, .5, 2, 2, 0}, {0, P / 2, P / 2, 2 * Q, 2 * Q, 1}};
+
+/* to [rows][rows] = m from m^T, from [columns][columns]. */
+static void both_sides(const double *m, int rows, int columns, const double *from, double *to) {
+    double half[6][6];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) {
+            half[i][j] = 0;
+            for (int k = 0; k < columns; k++)
+                half[i][j] += m[i * columns + k] * from[k * columns + j];
+        }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < rows; j++) {
+            double sum = 0;
+            for (int k = 0; k < columns; k++)
+                sum += half[i][k] * m[j * columns + k];
+            to[i * rows + j] = sum;
+        }
+}
+
+/* |G| |w| |G|^T of output o and channel c. */
+static void weights_of(const conv_shape *s, const float *w, int o, int c, double t[36]) {
+    double taps[9];
+    for (int i = 0; i < 9; i++)
+        taps[i] = fabs((double)w[((int64_t)o * 9 + i) * s->c + c]);
+    both_sides(&g[0][0], 6, 3, taps, t);
+}
+
+static void patch_of(const conv_shape *s, const float *x, int n, int y0, int x0, int c, double t[36]) {
+    double patch[36];
+    for (int i = 0; i < 36; i++) {
+        int y = y0 + i / 6, at_x = x0 + i % 6;
+        bool inside = y >= 0 && y < s->h && at_x >= 0 && at_x < s->w;
+        patch[i] = inside ? fabs((double)x[(((int64_t)n * s->h + y) * s->w + at_x) * s->c + c]) : 0;
+    }
+    both_sides(&bt[0][0], 6, 6, patch, t);
+}
+
+/* M for every output, into m. */
+static void magnitudes(const conv_shape *s, const float *x, const float *w, double *m) {
+    int oh = conv_out(s, 0), ow = conv_out(s, 1);
+    double *weights = t_zeros((int64_t)s->o * s->c * 36), *patches = t_zeros((int64_t)s->c * 36);
+    for (int o = 0; o < s->o; o++)
+        for (int c = 0; c < s->c; c++)
+            weights_of(s, w, o, c, weights + ((int64_t)o * s->c + c) * 36);
+    for (int n = 0; n < s->n; n++)
+        for (int y = 0; y < oh; y += 4)
+            for (int v = 0; v < ow; v += 4) {
+                for (int c = 0; c < s->c; c++)
+                    patch_of(s, x, n, y - s->pad[0], v - s->pad[1], c, patches + (int64_t)c * 36);
+                for (int o = 0; o < s->o; o++) {
+                    double sum[36] = {0}, tile[16];
+                    for (int c = 0; c < s->c; c++)
+                        for (int i = 0; i < 36; i++)
+                            sum[i] += weights[((int64_t)o * s->c + c) * 36 + i] * patches[(int64_t)c * 36 + i];
+                    both_sides(&at[0][0], 4, 6, sum, tile);
+                    for (int i = 0; i < 16; i++)
+                        if (y + i / 4 < oh && v + i % 4 < ow)
+                            m[(((int64_t)n * oh + y + i / 4) * ow + v + i % 4) * s->o + o] = tile[i];
+                }
+            }
+    free(weights);
+    free(patches);
+}
+
+typedef struct expected {
+    double *y, *tolerance;
+    int64_t count;
+} expected;
+
+static bool verify(const t_op *op, void *user, char *why) {
+    const expected *e = user;
+    return t_close(why, "y", op->operand[Y].result, e->y, e->tolerance, e->count);
+}
+
+/* Every 50th number is 10000 times as large as the others. */
+static void raise_some(float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i += 50)
+        x[i] *= 1e4f;
+}
+
+static void test(const conv_shape *s, bool uneven, bool residual) {
+    t_op op;
+    conv_begin(&op, TL_OP_CONV2D, s);
+    conv_give_x(&op, X, s, false);
+    conv_give_w(&op, W, s, false);
+    conv_give_bias(&op, BIAS, s, false);
+    if (residual)
+        conv_give_y(&op, RESIDUAL, s, false);
+    conv_give_y(&op, Y, s, false);
+    op.operand[W].constant = op.operand[BIAS].constant = true;
+    if (uneven) {
+        raise_some(op.operand[X].data, conv_x_count(s));
+        raise_some(op.operand[W].data, conv_w_count(s));
+    }
+    expected e = {.count = conv_y_count(s)};
+    double *x = t_f64(op.operand[X].data, conv_x_count(s)), *w = t_f64(op.operand[W].data, conv_w_count(s));
+    e.y = t_zeros(e.count);
+    e.tolerance = t_zeros(e.count);
+    conv_forward(s, x, w, e.y, e.tolerance);
+    magnitudes(s, op.operand[X].data, op.operand[W].data, e.tolerance);
+    const float *bias = op.operand[BIAS].data, *more = op.operand[RESIDUAL].data;
+    for (int64_t i = 0; i < e.count; i++) {
+        double b = bias[i % s->o], r = more ? more[i] : 0;
+        e.y[i] += b + r;
+        e.tolerance[i] = sqrt(ROUNDINGS + (double)s->c) * T_UNIT * (e.tolerance[i] + fabs(b) + fabs(r));
+    }
+    t_case(&op, verify, &e, "winograd %s%s%s", conv_text(s), uneven ? " uneven" : "", residual ? " residual" : "");
+    free(x);
+    free(w);
+    free(e.y);
+    free(e.tolerance);
+    t_end(&op);
+}
+
+static const tl_backend *cpu(void) {
+    const tl_backend *tl__backend_entry_cpu(uint32_t abi, const tl_host *host);
+    return tl__backend_entry_cpu(TL_BACKEND_ABI, t_host());
+}
+
+/* Which implementation a device that was opened with this option takes. */
+static void test_choice(const char *option, int exact, bool constant, bool winograd) {
+    static const conv_shape s = {1, 14, 14, 64, 64, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1};
+    t_op op;
+    if (option)
+        setenv("TL_CPU_WINOGRAD", option, 1);
+    else
+        unsetenv("TL_CPU_WINOGRAD");
+    t_device *device = t_device_open(cpu(), 0, NULL, 1);
+    conv_begin(&op, TL_OP_CONV2D, &s);
+    conv_give_x(&op, X, &s, false);
+    conv_give_w(&op, W, &s, false);
+    conv_give_y(&op, Y, &s, false);
+    op.operand[W].constant = constant;
+    op.desc.exact = exact;
+    const char *name = device ? t_implementation(device, &op) : NULL;
+    t_ok(name && strcmp(name, winograd ? "winograd" : "gemm") == 0, "option %s, exact %d, %s weights: %s",
+         option ? option : "left open", exact, constant ? "constant" : "changing", name ? name : t_failure());
+    t_end(&op);
+    t_device_close(device);
+}
+
+static void cases(void) {
+    static const conv_shape shapes[] = {
+        {1, 14, 14, 64, 64, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1}, {2, 9, 6, 32, 64, 3, 3, {1, 1}, {0, 0}, {1, 1}, 1},
+        {1, 6, 5, 64, 32, 3, 3, {1, 1}, {2, 2}, {1, 1}, 1},   {2, 23, 21, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+        {3, 12, 9, 48, 80, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},  {5, 7, 7, 128, 96, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+    };
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        for (int form = 0; form < 4; form++)
+            test(&shapes[i], form & 1, form & 2);
+    test_choice(NULL, 0, true, true);
+    test_choice(NULL, 1, true, false);
+    test_choice(NULL, 0, false, false);
+    test_choice("1", 1, true, true);
+    test_choice("0", 0, true, false);
+}
+
+int main(int argc, char **argv) {
+    setenv("TL_CPU_WINOGRAD", "1", 1);
+    return t_main(argc, argv, cases);
+}
