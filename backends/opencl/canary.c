@@ -153,7 +153,7 @@ static void compare(const run *r, char *text, size_t size) {
                 return;
             }
         guard = view->offset + view->bytes;
-        for (int64_t e = 0; c->want[i] && e < form_elements(&c->operands[i]); e++) {
+        for (int64_t e = 0; i < c->inputs + c->outputs && c->want[i] && e < form_elements(&c->operands[i]); e++) {
             float got;
             memcpy(&got, r->image + view->offset + (uint64_t)e * sizeof(got), sizeof(got));
             double want = c->want[i][e];

@@ -1,10 +1,17 @@
 /* conv2d_gpu.h: the three convolutions on devices whose work-items are lanes of a GPU.
  *
- * Two ways, of which conv2d_gpu.c chooses by shape, device and what `tl tune` remembered:
+ * Two ways:
  *   implicit  kernels/conv2d_gpu.cl: a product of matrices of which one is gathered as it is read. Every form.
  *   gemm      CLBlast, on the operands themselves where the convolution is 1x1 with stride 1, and otherwise on a matrix
- *             that is gathered before, slice by slice (im2col).
- * The former has a name for each of its tiles besides the one that lets it choose. */
+ *             that is gathered before, slice by slice (im2col). Every form.
+ * The former has a name for each of its tiles besides the one that lets it choose.
+ *
+ * Without `tl tune` it is always implicit, in 1x1 convolutions of many channels too, for which CLBlast may be the faster:
+ * - what follows the sum (bias, addition, ReLU, mask) is in the same kernel. CLBlast needs another pass over the result, and
+ *   up to three to copy matrices into whole tiles; most 1x1 convolutions wait for memory as it is;
+ * - CLBlast takes its direct or its indirect kernel by the number of rows, which grows with the batch, and an image's
+ *   result must not depend on the batch. Own sums are in the order of their terms in every tile;
+ * - it compiles for seconds at first, and is only as right as the parameters that it has for a device. */
 #ifndef TL_OPENCL_CONV2D_GPU_H
 #define TL_OPENCL_CONV2D_GPU_H
 

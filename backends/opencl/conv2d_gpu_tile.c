@@ -36,8 +36,6 @@ static tl_status build(opencl_kernel *kernel, const opencl_tile *t, const char *
              t->m ? "-DTILED " : "", t->m, t->n, t->k, t->rows, t->columns, reads[0], reads[1], along);
     *function = weight ? t->m ? "conv2d_gpu_weight_tiled" : "conv2d_gpu_weight_direct"
                        : t->m ? "conv2d_gpu_tiled" : "conv2d_gpu_direct";
-    if (!t->m)
-        return TL_OK;
     opencl_device *device = kernel->device;
     cl_kernel object;
     tl_status status = tl__opencl_function(device, "conv2d_gpu", options, *function, &object);
@@ -51,6 +49,8 @@ static tl_status build(opencl_kernel *kernel, const opencl_tile *t, const char *
     clReleaseKernel(object);
     if (code != CL_SUCCESS)
         return tl__opencl_check(device, code, "clGetKernelWorkGroupInfo", *function);
+    if (!t->m)
+        return TL_OK;
     if (most < (size_t)opencl_tile_items(t) || local > device->local_memory)
         return tl__opencl_fail(device, TL_UNSUPPORTED, "%s: tiles of %s need groups of %d and %llu bytes of local memory, "
                                "the device allows %zu and %llu", kernel->stem, t->name, opencl_tile_items(t),
@@ -73,6 +73,7 @@ tl_status tl__opencl_gpu_tile(opencl_kernel *kernel, const char *matrix, int64_t
     cl_device_local_mem_type type = CL_GLOBAL;
     clGetDeviceInfo(device->id, CL_DEVICE_LOCAL_MEM_TYPE, sizeof(type), &type, NULL);
     bool tried[OPENCL_TILES] = {false};
+    tl_status status = TL_UNSUPPORTED;
     for (int i = 0; i < OPENCL_TILES; i++) {
         int best = -1;
         double cost = 0;
@@ -89,13 +90,18 @@ tl_status tl__opencl_gpu_tile(opencl_kernel *kernel, const char *matrix, int64_t
         if (best < 0)
             break;
         tried[best] = true;
-        tl_status status = build(kernel, &tl__opencl_tiles[best], matrix, reads, along, options, function);
-        if (status != TL_UNSUPPORTED) {
+        /* Drivers refuse to compile, too, what takes more than they have. */
+        status = build(kernel, &tl__opencl_tiles[best], matrix, reads, along, options, function);
+        if (status == TL_ERROR_MEMORY || device->lost)
+            return status;
+        if (status == TL_OK) {
             *tile = &tl__opencl_tiles[best];
             kernel->base.implementation = tl__opencl_tiles[best].name;
-            return status;
+            return TL_OK;
         }
     }
+    if (status != TL_UNSUPPORTED)
+        return status;
     return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: the device allows no groups as %s needs", kernel->stem,
                            asked);
 }
