@@ -84,6 +84,17 @@ static tl_status linear(tl_device *reference, tl_backend_queue *queue, const tl_
     return status;
 }
 
+/* Where activations are stored in 16 bits a convolution's weights may be rounded to that type too: each product is then off
+ * by the type's unit roundoff. The bound so far is ROOT of the sum of their magnitudes; of integers, which are exact, 0. */
+void tl__trial_bound_weights(const tl__trial *stored, tl__trial_result *bound) {
+    const int dtype = stored->desc[0].dtype, y = stored->rule->input_count;
+    if (stored->op.op != TL_OP_CONV2D || (dtype != TL_DTYPE_BF16 && dtype != TL_DTYPE_F16))
+        return;
+    const double unit = dtype == TL_DTYPE_BF16 ? 0x1p-8 : 0x1p-11, more = 1 + unit / ROOT(terms_of(stored));
+    for (int64_t k = 0; bound->data[y] && k < tl__desc_count(&stored->desc[y]); k++)
+        ((double *)bound->data[y])[k] *= more;
+}
+
 /* ---- batch-norm ---- */
 
 /* Of one channel: mean and variance, and how far off each may be. */

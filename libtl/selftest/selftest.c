@@ -102,6 +102,7 @@ static tl_status judge(session *s, tally *t, const tl__trial *trial, const tl__t
     TL__TRY(tl__trial_run(s->reference, s->reference_queue, trial, wanted));
     TL__TRY(tl__trial_bound(s->reference, s->reference_queue, trial, bound));
     tl__trial_result_widen(stored, got);
+    tl__trial_bound_weights(stored, bound);
     tl__trial_bound_store(stored, wanted, bound);
     double worst = compare(trial, got, wanted, bound, where, sizeof where);
     t->line.worst = worst > t->line.worst ? worst : t->line.worst;

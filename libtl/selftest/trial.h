@@ -68,6 +68,7 @@ tl_status tl__trial_store(tl__trial *trial, tl_dtype dtype, bool output_too, tl_
 void tl__trial_unstore(const tl__trial *trial, tl__trial *stored);
 void tl__trial_result_widen(const tl__trial *stored, tl__trial_result *result); /* 16 bits to f32, in place */
 /* Lets the bounds grow by what storing `wanted` rounds. */
+void tl__trial_bound_weights(const tl__trial *stored, tl__trial_result *bound); /* for weights in 16 bits, before */
 void tl__trial_bound_store(const tl__trial *stored, const tl__trial_result *wanted, tl__trial_result *bound);
 
 /* ---- bound.c ---- */

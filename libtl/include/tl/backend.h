@@ -64,7 +64,8 @@ typedef struct tl_tensor_desc {
  * normalize             y[n,h,w,c] = table[c][x[n,h,w,c]]; x u8, table f32 [C,256].
  * conv2d                y = act(conv(x, w) + bias[o] + residual). x [N,H,W,C], w [O,KH,KW,C/groups],
  *                       y [N,OH,OW,O], OH = (H + 2 pad[0] - dilation[0] (KH-1) - 1) / stride[0] + 1, floor.
- *                       PyTorch's Conv2d; a Linear is a 1x1 one. Padding is zeros.
+ *                       PyTorch's Conv2d; a Linear is a 1x1 one. Padding is zeros. Where x is stored in 16 bits, w may
+ *                       be rounded to that type too.
  * conv2d_grad_input     dx = mask > 0 ? grad + addend : 0, grad the transposed convolution of dy [N,OH,OW,O]
  *                       with w; dx, addend, mask [N,H,W,C]. Absent mask: no masking. Absent addend: 0.
  * conv2d_grad_weight    dw[o,i,j,c] = sum over n,oh,ow of dy * x, dbias[o] = sum of dy.
