@@ -32,7 +32,9 @@ if [ "$(cat "$root/complete" 2>/dev/null)" != "$packages" ]; then
 fi
 
 export PKG_CONFIG_LIBDIR="$root/usr/lib/$triple/pkgconfig:$root/usr/share/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
-"$top/tools/build.sh" "$build" --host=$triple --disable-static --enable-werror CC="$triple-gcc --sysroot=$root"
+# GCC 12 for arm64 fails inside of its own vectoriser (libtl/selftest/bound.c); the kernels write their vectors out.
+"$top/tools/build.sh" "$build" --host=$triple --disable-static --enable-werror CC="$triple-gcc --sysroot=$root" \
+    CFLAGS="-g -O3 -fno-tree-vectorize"
 cd "$build"
 find . -name '*.trs' -exec rm -f {} +
 tests=$(make -s list-tests | tr ' ' '\n' | grep -E '^tests/(unit|ops|plugin)/[^.]*$' | tr '\n' ' ')
