@@ -6,19 +6,13 @@
 #ifndef TL_CPU_CONV2D_H
 #define TL_CPU_CONV2D_H
 
+#include "backends/conv2d_shape.h"
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/gemm.h"
 
-/* A convolution's sizes, from its descriptors. */
-typedef struct cpu_conv2d_shape {
-    int64_t images, height, width, channels;         /* of x */
-    int64_t out_height, out_width, out_channels;     /* of y */
-    int64_t groups, group_channels, group_outputs;   /* the latter two per group */
-    int64_t kernel[2], stride[2], pad[2], dilation[2];
-} cpu_conv2d_shape;
+typedef conv2d_shape cpu_conv2d_shape;
 
-/* Fills it in from the operands x (or dx), w (or dw; it may be absent) and y (or dy); fails where they do not fit each
- * other. A kernel that covers the whole image comes out as a 1x1 one on one pixel of height x width x channels. */
+/* From the operands' numbers, see conv2d_shape_of; fails where they do not fit each other. */
 tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape);
 
 /* Pixels of the destination whose row and column are first[] + q * the walk's to_step[], q < count[]; tap (i, j) of

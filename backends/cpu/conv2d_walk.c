@@ -8,59 +8,15 @@
  * tap the kernel would hardly begin before the next. */
 #define FEW_CHANNELS 8
 
-static tl_status misfit(const cpu_kernel *kernel) {
-    return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of a convolution do not fit each other");
-}
-
 /* So much of k at once that its part of a panel stays in the cache while all rows go over it; the same on every
  * machine, so that results are. */
 enum { PART = 1024 };
 
-/* A kernel over the whole image is a matrix: what a linear layer on a map of features is. */
-static void flatten(cpu_conv2d_shape *s) {
-    const int64_t size[2] = {s->height, s->width};
-    for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != size[i] || s->pad[i] > 0 || (s->dilation[i] > 1 && s->kernel[i] > 1))
-            return;
-    if (s->groups > 1)
-        return;
-    s->channels = s->group_channels = s->height * s->width * s->channels;
-    s->height = s->width = 1;
-    for (int i = 0; i < 2; i++)
-        s->kernel[i] = s->stride[i] = s->dilation[i] = 1;
-}
-
 tl_status tl__cpu_conv2d_shape(cpu_kernel *kernel, int x, int w, int y, cpu_conv2d_shape *shape) {
-    const int64_t *from = cpu_shape(kernel, x), *to = cpu_shape(kernel, y);
-    const tl_op_desc *op = &kernel->op;
-    cpu_conv2d_shape s = {.images = from[0], .height = from[1], .width = from[2], .channels = from[3],
-                          .out_height = to[1], .out_width = to[2], .out_channels = to[3], .groups = op->groups};
-    const int64_t in[2] = {s.height, s.width}, out[2] = {s.out_height, s.out_width};
-    const bool weights = cpu_present(kernel, w);
-    if (kernel->operands[x].desc.rank != 4 || kernel->operands[y].desc.rank != 4 || s.images != to[0] || s.images < 1 ||
-        s.channels < 1 || s.out_channels < 1 || s.groups < 1 || s.channels % s.groups || s.out_channels % s.groups)
-        return misfit(kernel);
-    s.group_channels = s.channels / s.groups;
-    s.group_outputs = s.out_channels / s.groups;
-    for (int i = 0; i < 2; i++) {
-        s.kernel[i] = weights ? cpu_shape(kernel, w)[1 + i] : op->kernel[i];
-        s.stride[i] = op->stride[i];
-        s.pad[i] = op->pad[i];
-        s.dilation[i] = op->dilation[i];
-        if (s.kernel[i] < 1 || s.stride[i] < 1 || s.pad[i] < 0 || s.dilation[i] < 1 || in[i] < 1 || out[i] < 1)
-            return misfit(kernel);
-        int64_t room = in[i] + 2 * s.pad[i] - s.dilation[i] * (s.kernel[i] - 1) - 1;
-        if (room < 0 || room / s.stride[i] + 1 != out[i])
-            return misfit(kernel);
-    }
-    if (weights) {
-        const tl_tensor_desc *desc = &kernel->operands[w].desc;
-        if (desc->rank != 4 || desc->shape[0] != s.out_channels || desc->shape[3] != s.group_channels)
-            return misfit(kernel);
-    }
-    flatten(&s);
-    *shape = s;
-    return TL_OK;
+    const tl_operand *operands = kernel->operands;
+    if (conv2d_shape_of(&kernel->op, &operands[x], &operands[w], &operands[y], shape))
+        return TL_OK;
+    return tl__cpu_fail(kernel->device, TL_ERROR_ARGUMENT, "cpu: the shapes of a convolution do not fit each other");
 }
 
 /* Along dimension d: residue e's taps of a destination pixel s q + e are those i with e + pad - i dilation divisible by

@@ -1,4 +1,5 @@
 /* conv2d_gpu.c: conv2d and conv2d_grad_input by the implicit product of conv2d_gpu.cl. */
+#include "backends/conv2d_shape.h"
 #include "backends/opencl/conv2d_gpu.h"
 
 #define NONE (OPENCL_OPERANDS - 1) /* an operand that no convolution has */
@@ -7,39 +8,29 @@
 
 /* ---- sizes ---- */
 
-static void cover_whole_image(opencl_gpu_shape *s) {
-    if (s->groups != 1 || s->kernel[0] != s->height || s->kernel[1] != s->width || s->pad[0] || s->pad[1])
-        return;
-    s->channels = s->depth = s->height * s->width * s->channels;
-    s->height = s->width = 1;
-    for (int i = 0; i < 2; i++)
-        s->kernel[i] = s->stride[i] = s->dilation[i] = 1;
-}
-
 tl_status tl__opencl_gpu_shape(opencl_kernel *kernel, int x, int y, opencl_gpu_shape *shape) {
-    const int64_t *xs = opencl_shape(kernel, x), *ys = opencl_shape(kernel, y);
-    const tl_op_desc *op = &kernel->op;
     if (kernel->device->vectors)
         return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: for GPUs", kernel->stem);
     tl_status status = tl__opencl_expect(kernel, "fffff");
     if (status != TL_OK)
         return status;
-    opencl_gpu_shape s = {.images = xs[0], .height = xs[1], .width = xs[2], .channels = xs[3],
-                          .out_height = ys[1], .out_width = ys[2], .outputs = ys[3], .groups = op->groups};
-    s.depth = s.channels / s.groups;
-    s.columns = s.outputs / s.groups;
+    conv2d_shape c;
+    if (!conv2d_shape_of(&kernel->op, &kernel->operands[x], NULL, &kernel->operands[y], &c))
+        return tl__opencl_fail(kernel->device, TL_ERROR_ARGUMENT, "%s: the shapes do not fit each other", kernel->stem);
+    opencl_gpu_shape s = {.images = c.images, .height = c.height, .width = c.width, .channels = c.channels,
+                          .out_height = c.out_height, .out_width = c.out_width, .outputs = c.out_channels,
+                          .groups = c.groups, .depth = c.group_channels, .columns = c.group_outputs};
     for (int i = 0; i < 2; i++) {
-        s.kernel[i] = op->kernel[i];
-        s.stride[i] = op->stride[i];
-        s.pad[i] = op->pad[i];
-        s.dilation[i] = op->dilation[i];
+        s.kernel[i] = c.kernel[i];
+        s.stride[i] = c.stride[i];
+        s.pad[i] = c.pad[i];
+        s.dilation[i] = c.dilation[i];
     }
     int64_t weights = s.outputs * s.kernel[0] * s.kernel[1] * s.depth;
     if (s.images > MOST || s.height * s.width * s.channels > MOST || s.out_height * s.out_width * s.outputs > MOST ||
         weights > MOST)
         return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: an image or the weights have 2^31 elements or more",
                                kernel->stem);
-    cover_whole_image(&s);
     *shape = s;
     return TL_OK;
 }

@@ -13,24 +13,6 @@
 /* So much of k at once that its part of a panel stays in the cache while the rows of a strip go over it. */
 #define PART 1024
 
-static tl_status misfit(opencl_kernel *kernel) {
-    return tl__opencl_fail(kernel->device, TL_ERROR_ARGUMENT, "%s: the shapes do not fit each other", kernel->stem);
-}
-
-/* A kernel over the whole image is a matrix: what a linear layer on a map of features is. */
-static void flatten(opencl_vectors_shape *s) {
-    const int64_t size[2] = {s->height, s->width};
-    for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != size[i] || s->pad[i] > 0 || (s->dilation[i] > 1 && s->kernel[i] > 1))
-            return;
-    if (s->groups > 1)
-        return;
-    s->channels = s->group_channels = s->height * s->width * s->channels;
-    s->height = s->width = 1;
-    for (int i = 0; i < 2; i++)
-        s->kernel[i] = s->stride[i] = s->dilation[i] = 1;
-}
-
 /* Kernels count in ints; offsets of images, lines and weights are longs. */
 static bool countable(const opencl_vectors_shape *s) {
     const double x = (double)s->images * (double)(s->height + 2 * s->pad[0]) * (double)(s->width + 2 * s->pad[1]);
@@ -47,34 +29,10 @@ tl_status tl__opencl_vectors_shape(opencl_kernel *kernel, int x, int w, int y, o
     tl_status status = tl__opencl_expect(kernel, "fffff");
     if (status != TL_OK)
         return status;
-    const int64_t *from = opencl_shape(kernel, x), *to = opencl_shape(kernel, y);
-    const tl_op_desc *op = &kernel->op;
-    opencl_vectors_shape s = {.images = from[0], .height = from[1], .width = from[2], .channels = from[3],
-                              .out_height = to[1], .out_width = to[2], .out_channels = to[3], .groups = op->groups};
-    const int64_t in[2] = {s.height, s.width}, out[2] = {s.out_height, s.out_width};
-    const bool weights = opencl_present(kernel, w);
-    if (kernel->operands[x].desc.rank != 4 || kernel->operands[y].desc.rank != 4 || s.images != to[0] || s.images < 1 ||
-        s.channels < 1 || s.out_channels < 1 || s.groups < 1 || s.channels % s.groups || s.out_channels % s.groups)
-        return misfit(kernel);
-    s.group_channels = s.channels / s.groups;
-    s.group_outputs = s.out_channels / s.groups;
-    for (int i = 0; i < 2; i++) {
-        s.kernel[i] = weights ? opencl_shape(kernel, w)[1 + i] : op->kernel[i];
-        s.stride[i] = op->stride[i];
-        s.pad[i] = op->pad[i];
-        s.dilation[i] = op->dilation[i];
-        if (s.kernel[i] < 1 || s.stride[i] < 1 || s.pad[i] < 0 || s.dilation[i] < 1 || in[i] < 1 || out[i] < 1)
-            return misfit(kernel);
-        int64_t room = in[i] + 2 * s.pad[i] - s.dilation[i] * (s.kernel[i] - 1) - 1;
-        if (room < 0 || room / s.stride[i] + 1 != out[i])
-            return misfit(kernel);
-    }
-    if (weights) {
-        const tl_tensor_desc *desc = &kernel->operands[w].desc;
-        if (desc->rank != 4 || desc->shape[0] != s.out_channels || desc->shape[3] != s.group_channels)
-            return misfit(kernel);
-    }
-    flatten(&s);
+    const tl_operand *operands = kernel->operands;
+    opencl_vectors_shape s;
+    if (!conv2d_shape_of(&kernel->op, &operands[x], &operands[w], &operands[y], &s))
+        return tl__opencl_fail(kernel->device, TL_ERROR_ARGUMENT, "%s: the shapes do not fit each other", kernel->stem);
     if (!countable(&s))
         return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: too large for this implementation", kernel->stem);
     *shape = s;
@@ -269,18 +227,26 @@ tl_status tl__opencl_vectors_walk(opencl_kernel *kernel, const opencl_vectors_sh
     return status;
 }
 
-tl_status tl__opencl_conv2d_vectors(opencl_kernel *kernel) {
+tl_status tl__opencl_vectors_forward_by(opencl_kernel *kernel, opencl_vectors_way *way) {
     enum { X, W, BIAS, RESIDUAL, Y };
     static const opencl_vectors_operands operands = {X, W, BIAS, RESIDUAL, OPENCL_VECTORS_NONE, Y};
     opencl_vectors_shape shape;
     tl_status status = tl__opencl_vectors_shape(kernel, X, W, Y, &shape);
-    return status == TL_OK ? tl__opencl_vectors_walk(kernel, &shape, false, &operands) : status;
+    return status == TL_OK ? way(kernel, &shape, false, &operands) : status;
 }
 
-tl_status tl__opencl_conv2d_grad_input_vectors(opencl_kernel *kernel) {
+tl_status tl__opencl_vectors_backward_by(opencl_kernel *kernel, opencl_vectors_way *way) {
     enum { DY, W, ADDEND, MASK, DX };
     static const opencl_vectors_operands operands = {DY, W, OPENCL_VECTORS_NONE, ADDEND, MASK, DX};
     opencl_vectors_shape shape;
     tl_status status = tl__opencl_vectors_shape(kernel, DX, W, DY, &shape);
-    return status == TL_OK ? tl__opencl_vectors_walk(kernel, &shape, true, &operands) : status;
+    return status == TL_OK ? way(kernel, &shape, true, &operands) : status;
+}
+
+tl_status tl__opencl_conv2d_vectors(opencl_kernel *kernel) {
+    return tl__opencl_vectors_forward_by(kernel, tl__opencl_vectors_walk);
+}
+
+tl_status tl__opencl_conv2d_grad_input_vectors(opencl_kernel *kernel) {
+    return tl__opencl_vectors_backward_by(kernel, tl__opencl_vectors_walk);
 }

@@ -7,19 +7,14 @@
 #ifndef TL_OPENCL_CONV2D_VECTORS_H
 #define TL_OPENCL_CONV2D_VECTORS_H
 
+#include "backends/conv2d_shape.h"
 #include "backends/opencl/opencl.h"
 
-/* A convolution's sizes, from its descriptors. All fit into an int, as do the numbers of pixels. */
-typedef struct opencl_vectors_shape {
-    int64_t images, height, width, channels;       /* of x */
-    int64_t out_height, out_width, out_channels;   /* of y */
-    int64_t groups, group_channels, group_outputs; /* the latter two per group */
-    int64_t kernel[2], stride[2], pad[2], dilation[2];
-} opencl_vectors_shape;
+/* Its numbers all fit into an int, as do the numbers of pixels. */
+typedef conv2d_shape opencl_vectors_shape;
 
-/* Fills it in from the operands x (or dx), w (or dw; it may be absent) and y (or dy); TL_UNSUPPORTED on other devices
- * and for other types than f32 in all `count` operands. A kernel that covers the whole image comes out as a 1x1 one on
- * one pixel of height x width x channels. */
+/* From the operands' numbers, see conv2d_shape_of; TL_UNSUPPORTED on other devices and for other types than f32 in all
+ * `count` operands. */
 tl_status tl__opencl_vectors_shape(opencl_kernel *kernel, int x, int w, int y, opencl_vectors_shape *shape);
 
 /* What a kernel keeps in registers, as the options that its program is built with. */
@@ -67,8 +62,12 @@ typedef struct opencl_vectors_operands {
 #define OPENCL_VECTORS_NONE (OPENCL_OPERANDS - 1)
 
 /* Adds the launches of a walk over kernel->op, and what they need of constants and workspace. */
-tl_status tl__opencl_vectors_walk(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed,
-                                  const opencl_vectors_operands *operands);
+typedef tl_status opencl_vectors_way(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed,
+                                     const opencl_vectors_operands *operands);
+opencl_vectors_way tl__opencl_vectors_walk;
+/* conv2d and conv2d_grad_input by one way of walking. */
+tl_status tl__opencl_vectors_forward_by(opencl_kernel *kernel, opencl_vectors_way *way);
+tl_status tl__opencl_vectors_backward_by(opencl_kernel *kernel, opencl_vectors_way *way);
 
 /* The plan, where `phases` is to be released whether that succeeds or not; `spread` for conv2d_vectors_spread.c. */
 tl_status tl__opencl_vectors_plan(opencl_kernel *kernel, const opencl_vectors_shape *shape, bool transposed,

@@ -109,19 +109,11 @@ static tl_status prepare_walk(opencl_kernel *kernel, const opencl_vectors_shape 
 }
 
 tl_status tl__opencl_conv2d_spread(opencl_kernel *kernel) {
-    enum { X, W, BIAS, RESIDUAL, Y };
-    static const opencl_vectors_operands operands = {X, W, BIAS, RESIDUAL, OPENCL_VECTORS_NONE, Y};
-    opencl_vectors_shape shape;
-    tl_status status = tl__opencl_vectors_shape(kernel, X, W, Y, &shape);
-    return status == TL_OK ? prepare_walk(kernel, &shape, false, &operands) : status;
+    return tl__opencl_vectors_forward_by(kernel, prepare_walk);
 }
 
 tl_status tl__opencl_conv2d_grad_input_spread(opencl_kernel *kernel) {
-    enum { DY, W, ADDEND, MASK, DX };
-    static const opencl_vectors_operands operands = {DY, W, OPENCL_VECTORS_NONE, ADDEND, MASK, DX};
-    opencl_vectors_shape shape;
-    tl_status status = tl__opencl_vectors_shape(kernel, DX, W, DY, &shape);
-    return status == TL_OK ? prepare_walk(kernel, &shape, true, &operands) : status;
+    return tl__opencl_vectors_backward_by(kernel, prepare_walk);
 }
 
 /* ---- conv2d_grad_weight ---- */

@@ -22,6 +22,7 @@ CLEANFILES += %reldir%/sources.c
 
 OPENCL_SOURCES = \
 	backends/axis.h \
+	backends/conv2d_shape.h \
 	backends/form.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
