@@ -180,19 +180,11 @@ static int work(request *r)
     tl_context *context = cli_context_create();
     tl_model *model = NULL;
     tl_device *device = NULL;
-    tl_model_options model_options;
     if (!context)
         return CLI_FAILED;
-    tl_model_options_init(&model_options, sizeof(model_options));
-    model_options.arch = r->arch;
     int code = cli_device_open(context, &r->device, &device);
-    if (code == CLI_DONE) {
-        tl_status status = tl_model_create(context, &model_options, &model);
-        if (status != TL_OK)
-            code = cli_failed(context, status, NULL);
-        if (status == TL_ERROR_NOT_FOUND)
-            code = CLI_USAGE;
-    }
+    if (code == CLI_DONE)
+        code = cli_model_named(context, r->arch, &model);
     if (code == CLI_DONE && !strcmp(r->mode, "layer4") && !strncmp(r->arch, "vgg", 3))
         code = cli_usage("bench", "--mode layer4: %s has no layer4", r->arch);
     if (code == CLI_DONE)

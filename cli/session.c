@@ -165,6 +165,18 @@ double cli_process_seconds(void)
     return clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+int cli_model_named(tl_context *context, const char *arch, tl_model **model)
+{
+    tl_model_options options;
+    tl_model_options_init(&options, sizeof(options));
+    options.arch = arch;
+    tl_status status = tl_model_create(context, &options, model);
+    if (status == TL_OK)
+        return CLI_DONE;
+    int code = cli_failed(context, status, NULL);
+    return status == TL_ERROR_NOT_FOUND ? CLI_USAGE : code;
+}
+
 int64_t cli_model_elements(const tl_model *model)
 {
     int64_t sum = 0;

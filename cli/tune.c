@@ -96,23 +96,15 @@ static int forget(request *r, tl_context *context)
 
 static int measure(request *r, tl_context *context)
 {
-    tl_model_options model_options;
     tl_model *model = NULL;
     tl_device *device = NULL;
     tl_tune_options how = {.size = sizeof(how), .batch = r->batch, .pixels = r->size, .user = r,
                            .on_candidate = on_candidate, .on_choice = on_choice};
     tl_tune_result result = {.size = sizeof(result)};
-    tl_model_options_init(&model_options, sizeof(model_options));
-    model_options.arch = r->arch;
     cli_catch_signals();
     int code = cli_device_open(context, &(cli_device_request){.name = r->device}, &device);
-    if (code == CLI_DONE) {
-        tl_status status = tl_model_create(context, &model_options, &model);
-        if (status != TL_OK)
-            code = cli_failed(context, status, NULL);
-        if (status == TL_ERROR_NOT_FOUND)
-            code = CLI_USAGE;
-    }
+    if (code == CLI_DONE)
+        code = cli_model_named(context, r->arch, &model);
     if (code == CLI_DONE) {
         cli_note("%s: %s · %s · batch %d · %d px", tl_device_name(device), tl_device_description(device), r->arch, r->batch,
                  r->size);
