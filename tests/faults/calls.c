@@ -21,7 +21,7 @@
  * CL_INVALID_COMMAND_QUEUE: the device is lost then, and keeps what the driver gave it, megabytes each time. */
 static const int codes[] = {-5, -4, -6, -30};
 #define LOST (-36)
-#define LOST_EACH 23
+#define LOST_EACH 41
 
 static training whole; /* in which nothing failed */
 static long total;     /* its calls */

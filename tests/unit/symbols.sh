@@ -9,7 +9,7 @@ if [ ! -f "$library" ]; then
     echo "1..0 # SKIP no shared library was built"
     exit 0
 fi
-echo 1..5
+echo 1..7
 
 result() { # NUMBER NAME STATUS; the details are in $work/details
     if [ "$3" = 0 ]; then
@@ -37,9 +37,29 @@ diff "$work/listed" "$work/map" >"$work/details"
 result 3 "libtl.map is in order" $?
 
 ${OBJDUMP:-objdump} -p "$library" | awk '$1 == "NEEDED" { print $2 }' >"$work/needed"
-! grep -E 'OpenCL|clblast|stdc\+\+|libmpi|inih|cmocka' "$work/needed" >"$work/details"
+foreign='OpenCL|clblast|stdc\+\+|libmpi|inih|cmocka'
+[ "${TL_TEST_OPENCL-}" != builtin ] || foreign='libmpi|inih|cmocka'
+! grep -E "$foreign" "$work/needed" >"$work/details"
 result 4 "no library that is not its own" $?
 
 ${NM:-nm} -D "$plugin" | awk '$NF ~ /^tl_/ && !($2 == "T" && $3 == "tl_backend_entry")' >"$work/details"
 [ ! -s "$work/details" ]
 result 5 "a plugin exports its entry and imports nothing of libtl" $?
+
+# Nor by way of another library.
+if command -v ldd >/dev/null; then
+    ldd "$library" >"$work/all"
+    ! grep -E "$foreign" "$work/all" >"$work/details"
+    result 6 "no foreign library through another one" $?
+else
+    echo "ok 6 # SKIP no ldd"
+fi
+
+opencl=$TL_TEST_BUILD/backends/opencl/.libs/opencl.so
+if [ "${TL_TEST_OPENCL-}" = plugin ]; then
+    ${NM:-nm} -D "$opencl" | awk '$NF ~ /^_*tl_/ || $2 ~ /^[A-TV-Z]$/' | grep -v ' T tl_backend_entry$' >"$work/details"
+    ${NM:-nm} -D "$opencl" | grep -q ' T tl_backend_entry$' && [ ! -s "$work/details" ]
+    result 7 "the OpenCL backend exports its entry alone and imports nothing of libtl" $?
+else
+    echo "ok 7 # SKIP the OpenCL backend was not built as a plugin"
+fi
