@@ -81,11 +81,10 @@ static bool has_amx(void) {
 
 bool tl__cpu_isa_available(cpu_isa isa) {
     switch (isa) {
+    case CPU_ISA_BASELINE: /* what every CPU of the architecture has: on 64-bit ARM, NEON */
+        return true;
 #ifdef TL_CPU_NEON
     case CPU_ISA_NEON:
-        return true;
-#else
-    case CPU_ISA_BASELINE:
         return true;
 #endif
 #ifdef TL_CPU_X86
