@@ -121,6 +121,10 @@ const char *tl_model_arch(const tl_model *model) {
     return model->arch->name;
 }
 
+tl_head tl_model_head(const tl_model *model) {
+    return model->options.head;
+}
+
 int tl_model_class_count(const tl_model *model) {
     return model->options.classes;
 }

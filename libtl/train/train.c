@@ -287,8 +287,9 @@ static tl_status run_epoch(run *r, size_t stage, int stage_epoch) {
     double start = tl__seconds();
     r->epoch++;
     tl_epoch epoch = {.size = sizeof epoch, .stage = r->trainer->stages[stage].name, .stage_index = (int)stage, .epoch = r->epoch,
-                      .epochs = r->epochs, .stage_epoch = stage_epoch, .lr = r->trainer->stages[stage].lr,
-                      .confusion = r->confusion};
+                      .epochs = r->epochs, .stage_epoch = stage_epoch, .confusion = r->confusion};
+    const tl_stage *of = &r->trainer->stages[stage];
+    epoch.lr = of->lr * tl__stage_factor(of, r->trainer->stage_steps);
     TL__TRY(train_epoch(r, &epoch.train));
     if (r->val)
         TL__TRY(validate(r, &epoch.val));
@@ -333,8 +334,12 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     TL__TRY(check_data(r));
     TL__TRY(tl_trainer_create(r->model, device, preprocess->crop, preprocess->crop, options, &r->trainer));
     r->options = &r->trainer->options;
-    for (size_t i = 0; i < r->options->stage_count; i++)
-        r->epochs += r->trainer->stages[i].epochs;
+    int64_t steps = ((int64_t)tl_dataset_size(r->train) + r->options->batch - 1) / r->options->batch;
+    for (size_t i = 0; i < r->options->stage_count; i++) {
+        tl_stage *stage = &r->trainer->stages[i];
+        r->epochs += stage->epochs;
+        stage->steps = stage->steps ? stage->steps : stage->epochs * steps;
+    }
     if (r->dry)
         return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);

@@ -148,14 +148,43 @@ tl_status tl_trainer_stage(tl_trainer *trainer, size_t index) {
     TL__TRY(tl__arena_empty(engine->arena)); /* what trains now may need the room */
     tl__free(trainer->context, trainer->table);
     trainer->table = NULL;
+    tl__free(trainer->context, trainer->rates);
+    trainer->rates = NULL;
+    trainer->stage_steps = 0;
     TL__TRY(tl__stage_mark(trainer->model, &trainer->stages[index], trainer->options.bn));
     TL__TRY(tl__store_create(trainer->model, engine->device, tl__engine_queue(engine), trainer->moments, &engine->store));
-    trainer->table = tl__calloc(trainer->context, engine->store->segment_count * 8, sizeof(float));
+    trainer->rates = tl__calloc(trainer->context, engine->store->segment_count, sizeof *trainer->rates);
+    trainer->table = trainer->rates ? tl__calloc(trainer->context, engine->store->segment_count * 8, sizeof(float)) : NULL;
     if (!trainer->table)
         return TL_ERROR_MEMORY;
+    for (size_t s = 0; s < engine->store->segment_count; s++)
+        trainer->rates[s] = tl__stage_rate(&trainer->stages[index], engine->store->segments[s]->name);
     trainer->stage = index;
     TL__TRY(find_cut(trainer));
     return choose_storage(trainer);
+}
+
+static tl_status copy_rates(tl_trainer *trainer, tl_stage *stage, const tl_rate *rates, size_t count) {
+    tl_rate *own = count ? tl__calloc(trainer->context, count, sizeof *own) : NULL;
+    if (count && !own)
+        return TL_ERROR_MEMORY;
+    stage->rates = own;
+    stage->rate_count = count;
+    for (size_t i = 0; i < count; i++) {
+        own[i] = rates[i];
+        own[i].parameters = rates[i].parameters ? tl__strdup(trainer->context, rates[i].parameters) : NULL;
+        if (rates[i].parameters && !own[i].parameters)
+            return TL_ERROR_MEMORY;
+    }
+    return TL_OK;
+}
+
+static void free_stage(tl_context *context, const tl_stage *stage) {
+    for (size_t i = 0; i < stage->rate_count; i++)
+        tl__free(context, (char *)stage->rates[i].parameters);
+    tl__free(context, (tl_rate *)stage->rates);
+    tl__free(context, (char *)stage->name);
+    tl__free(context, (char *)stage->train);
 }
 
 static tl_status copy_options(tl_trainer *trainer, const tl_train_options *options) {
@@ -182,10 +211,15 @@ static tl_status copy_options(tl_trainer *trainer, const tl_train_options *optio
         const char *name = stage.name ? stage.name : "head", *patterns = stage.train;
         stage.name = tl__strdup(trainer->context, name);
         stage.train = patterns && stage.name ? tl__strdup(trainer->context, patterns) : NULL;
+        const tl_rate *rates = stage.rates;
+        size_t rate_count = stage.rate_count;
+        stage.rates = NULL;
+        stage.rate_count = 0;
         trainer->stages[i] = stage;
         if (!stage.name || (patterns && !stage.train))
             return TL_ERROR_MEMORY;
-        TL__TRY(tl__stage_check(trainer->context, &stage));
+        TL__TRY(copy_rates(trainer, &trainer->stages[i], rates, rate_count));
+        TL__TRY(tl__stage_check(trainer->context, &trainer->stages[i]));
     }
     o->stages = trainer->stages;
     return TL_OK;
@@ -240,13 +274,12 @@ void tl_trainer_destroy(tl_trainer *trainer) {
             tl__free(context, trainer->moments[i].second);
         }
     }
-    for (size_t i = 0; trainer->stages && i < trainer->options.stage_count; i++) {
-        tl__free(context, (char *)trainer->stages[i].name);
-        tl__free(context, (char *)trainer->stages[i].train);
-    }
+    for (size_t i = 0; trainer->stages && i < trainer->options.stage_count; i++)
+        free_stage(context, &trainer->stages[i]);
     tl__free(context, trainer->stages);
     tl__free(context, trainer->moments);
     tl__free(context, trainer->table);
+    tl__free(context, trainer->rates);
     trainer->model->in_use = false;
     tl__free(context, trainer);
 }
@@ -254,24 +287,26 @@ void tl_trainer_destroy(tl_trainer *trainer) {
 /* What Adam's kernel needs of step number t of each segment; the powers in double, as PyTorch takes them. */
 static void fill_table(tl_trainer *trainer) {
     const tl_stage *stage = &trainer->stages[trainer->stage];
+    const double schedule = tl__stage_factor(stage, trainer->stage_steps);
     for (size_t s = 0, i = 0; i < trainer->model->parameter_count; i++) {
         if (!trainer->model->parameters[i]->trains)
             continue;
-        double t = (double)(trainer->moments[i].steps + 1);
+        double t = (double)(trainer->moments[i].steps + 1), lr = trainer->rates[s] * schedule;
         float *row = trainer->table + 8 * s++;
-        row[0] = (float)(stage->lr / (1 - pow(stage->beta1, t)));
+        row[0] = (float)(lr / (1 - pow(stage->beta1, t)));
         row[1] = (float)sqrt(1 - pow(stage->beta2, t));
         row[2] = (float)(1 - stage->beta1);
         row[3] = (float)(1 - stage->beta2);
         row[4] = (float)stage->eps;
         row[5] = (float)stage->weight_decay;
-        row[6] = (float)stage->lr;
+        row[6] = (float)lr;
         row[7] = 0;
     }
 }
 
 static void count_step(tl_trainer *trainer) {
     trainer->steps++;
+    trainer->stage_steps++;
     for (size_t i = 0; i < trainer->model->parameter_count; i++) {
         tl__parameter *p = trainer->model->parameters[i];
         trainer->moments[i].steps += p->trains;
@@ -295,6 +330,9 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
     float loss[4], second[4] = {0, 1};
     if (!trainer->engine->store || !trainer->table)
         return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one failed to");
+    const tl_stage *stage = &trainer->stages[trainer->stage];
+    if (stage->schedule != TL_SCHEDULE_CONSTANT && !stage->steps)
+        return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %s: how many steps its schedule spans was not said", stage->name);
     TL__TRY(check_labels(trainer, labels, count));
     TL__TRY(plan_for(trainer, count, &p));
     fill_table(trainer);

@@ -16,6 +16,7 @@ struct tl_trainer {
     tl_stage *stages;
     int height, width;
     size_t stage;
+    int64_t stage_steps;  /* made in it */
     tl__moments *moments; /* one for each parameter of the model */
     bool features;        /* steps take the value at `cut` in place of images */
     int cut;              /* -1: nothing to keep, because of `cut_reason` */
@@ -29,12 +30,15 @@ struct tl_trainer {
     } plans[2];           /* the full batch, and the last other count */
     struct tl__step_plan *last;
     float *table;         /* of Adam: [segments][8] */
+    double *rates;        /* [segments]: before the schedule */
 };
 
 /* Which parameters train and which statistics move in this stage: sets their flags.
  * TL_ERROR_ARGUMENT: a pattern that matches none. */
 tl_status tl__stage_mark(tl_model *model, const tl_stage *stage, tl_bn bn);
 tl_status tl__stage_check(tl_context *context, const tl_stage *stage);
+double tl__stage_factor(const tl_stage *stage, int64_t step);         /* what the schedule makes of a rate */
+double tl__stage_rate(const tl_stage *stage, const char *parameter); /* before the schedule */
 
 /* Steps take features from now on (trainer->cut >= 0). */
 void tl__trainer_use_features(tl_trainer *trainer, bool features);

@@ -1,4 +1,5 @@
-TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract
+TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract \
+	%reldir%/rates %reldir%/confusion
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_passes_SOURCES = %reldir%/passes.c %reldir%/support.c %reldir%/support.h
@@ -19,3 +20,9 @@ TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_extract_SOURCES = %reldir%/extract.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_extract_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_extract_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_rates_SOURCES = %reldir%/rates.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_rates_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_rates_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_confusion_SOURCES = %reldir%/confusion.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_confusion_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_confusion_LDADD = $(TL_TEST_LDADD)

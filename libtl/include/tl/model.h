@@ -79,6 +79,7 @@ TL_API tl_status tl_model_save(tl_model *model, const char *path);
 /* ---- what it is ---- */
 
 TL_API const char *tl_model_arch(const tl_model *model);
+TL_API tl_head tl_model_head(const tl_model *model);
 TL_API int tl_model_class_count(const tl_model *model);
 TL_API const char *tl_model_class(const tl_model *model, int index); /* its name, NULL if it has none */
 TL_API tl_status tl_model_set_classes(tl_model *model, const char *const *names, int count); /* count = class_count */

@@ -14,6 +14,7 @@
 #include <tl/device.h>
 #include <tl/features.h>
 #include <tl/image.h>
+#include <tl/metrics.h>
 #include <tl/model.h>
 #include <tl/selftest.h>
 #include <tl/status.h>

@@ -17,6 +17,20 @@ typedef enum tl_bn {
     TL_BN_MIXED = 2, /* the batch's where its scale or shift trains, the stored ones elsewhere */
 } tl_bn;
 
+/* How a stage's learning rates change with its steps: step 0 has them whole. */
+typedef enum tl_schedule {
+    TL_SCHEDULE_CONSTANT = 0,
+    TL_SCHEDULE_POLY = 1,   /* times (1 - step / steps) ^ power: PyTorch's PolynomialLR, stepped with every batch */
+    TL_SCHEDULE_COSINE = 2, /* times (1 + cos(pi * step / steps)) / 2: CosineAnnealingLR, stepped with every batch */
+} tl_schedule;
+
+/* A learning rate of their own for some parameters, as PyTorch's parameter groups give it. */
+typedef struct tl_rate {
+    const char *parameters; /* patterns as in tl_stage */
+    double lr;              /* > 0, or 0: `factor` times the stage's */
+    double factor;          /* > 0 where lr is 0 */
+} tl_rate;
+
 /* One stage: which parameters train, how, for how long. Stages run in order; Adam's moments of a parameter that
  * trains again go on from where they were. */
 typedef struct tl_stage {
@@ -27,6 +41,12 @@ typedef struct tl_stage {
     int epochs;        /* >= 1; default 10 */
     double lr;         /* > 0; default 1e-3 */
     double beta1, beta2, eps, weight_decay; /* Adam's; default 0.9, 0.999, 1e-8, 0 */
+    tl_schedule schedule;  /* default TL_SCHEDULE_CONSTANT */
+    double power;          /* > 0; default 0.9 */
+    int64_t steps;         /* that the schedule spans, after which rates stay at its end; 0: all of the stage's, which
+                            * tl_train knows and a tl_trainer must be told */
+    const tl_rate *rates;  /* of parameters that do not have `lr`; where several match one, the last counts */
+    size_t rate_count;
 } tl_stage;
 TL_API void tl_stage_init(tl_stage *stage, size_t size);
 
@@ -44,7 +64,7 @@ typedef struct tl_epoch {
     int stage_epoch;                /* counts from 1 within the stage */
     tl_score train, val;            /* train: as seen while training; val.images is 0 without a validation set */
     bool best;                      /* the best validation accuracy so far (or train loss without one) */
-    double lr, seconds;
+    double lr, seconds;             /* lr: the stage's own in the epoch's first step */
     const int64_t *confusion;       /* of val: confusion[truth * class_count + predicted]; until the callback returns; NULL without val */
 } tl_epoch;
 
