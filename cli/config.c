@@ -1,7 +1,6 @@
 #include "cli/config.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -63,7 +62,8 @@ static const cli_key *find_key(const char *section, const char *name)
         const cli_key *key = &cli_keys[i];
         if (strcmp(key->section, table_section(section)))
             continue;
-        if (!strcmp(key->name, name) || (key->type == CLI_KEY_LATER && !fnmatch(key->name, name, FNM_NOESCAPE)))
+        size_t begin = cli_key_is_open(key) ? strlen(key->name) - 1 : SIZE_MAX;
+        if (!strcmp(key->name, name) || (begin < strlen(name) && !strncmp(key->name, name, begin)))
             return key;
     }
     return NULL;
@@ -136,7 +136,7 @@ static bool unknown_key(loading *l, const char *where, const char *section, cons
 
 /* ---- values ---- */
 
-static bool bad_value(loading *l, const char *where, const char *section, const cli_key *key, const char *text)
+static bool bad_value(loading *l, const char *where, const char *section, const char *name, const cli_key *key, const char *text)
 {
     char range[256];
     if (key->type == CLI_KEY_ARCH) {
@@ -148,7 +148,7 @@ static bool bad_value(loading *l, const char *where, const char *section, const 
         return refuse(l, "%s: unknown network '%s'%s%s%s", where, text, near ? "; did you mean '" : "", near ? near : "",
                       near ? "'?" : "");
     }
-    return refuse(l, "%s: [%s] %s = %s: must be %s%s", where, section, key->name, text,
+    return refuse(l, "%s: [%s] %s = %s: must be %s%s", where, section, name, text,
                   cli_key_range(key, range, sizeof(range)),
                   strstr(text, " #") ? " (a comment after a value begins with ' ;')" : "");
 }
@@ -172,15 +172,16 @@ static bool set(loading *l, const char *where, const char *section, const char *
     if (key->type == CLI_KEY_LATER)
         return refuse(l, "%s: '%s' in [%s] is not supported by this version", where, name, section);
     if (!cli_key_parse(key, text, &v))
-        return bad_value(l, where, section, key, text);
+        return bad_value(l, where, section, name, key, text);
     if (!is_stage(section) && key->offset == offsetof(cli_config, val) && !check_val(l, where, text))
         return false;
     cli_setting *setting = NULL;
     for (size_t i = 0; i < config->setting_count && !setting; i++)
-        if (config->settings[i].key == key && !strcmp(config->settings[i].section, section))
+        if (!strcmp(config->settings[i].name, name) && !strcmp(config->settings[i].section, section))
             setting = &config->settings[i];
     if (setting) {
         free(setting->section);
+        free(setting->name);
         free(setting->value);
         free(setting->where);
     } else {
@@ -188,7 +189,7 @@ static bool set(loading *l, const char *where, const char *section, const char *
             cli_grow(config->settings, &config->setting_capacity, config->setting_count, sizeof(*config->settings));
         setting = &config->settings[config->setting_count++];
     }
-    *setting = (cli_setting){cli_copy(section), key, cli_copy(text), cli_copy(where)};
+    *setting = (cli_setting){cli_copy(section), key, cli_copy(name), cli_copy(text), cli_copy(where)};
     return true;
 }
 
@@ -351,17 +352,17 @@ static bool apply_override(loading *l, const char *text)
 
 /* ---- the whole ---- */
 
-static const cli_setting *find_setting(const cli_config *config, const char *section, const cli_key *key)
+static const cli_setting *find_setting(const cli_config *config, const char *section, const char *name)
 {
     for (size_t i = 0; i < config->setting_count; i++)
-        if (config->settings[i].key == key && !strcmp(config->settings[i].section, section))
+        if (!strcmp(config->settings[i].name, name) && !strcmp(config->settings[i].section, section))
             return &config->settings[i];
     return NULL;
 }
 
 static const char *setting_text(const cli_config *config, const char *section, const cli_key *key)
 {
-    const cli_setting *setting = find_setting(config, section, key);
+    const cli_setting *setting = find_setting(config, section, key->name);
     return setting ? setting->value : key->fallback;
 }
 
@@ -370,10 +371,27 @@ static void fill(const cli_config *config, const char *section, void *target)
     for (size_t i = 0; i < cli_key_count; i++) {
         const cli_key *key = &cli_keys[i];
         cli_value v;
-        if (strcmp(key->section, table_section(section)) || key->type == CLI_KEY_LATER || !strcmp(key->name, "include"))
+        if (strcmp(key->section, table_section(section)) || key->type == CLI_KEY_LATER || cli_key_is_open(key) ||
+            !strcmp(key->name, "include"))
             continue;
         if (cli_key_parse(key, setting_text(config, section, key), &v))
             memcpy((char *)target + key->offset, &v, cli_key_size(key));
+    }
+}
+
+/* lr.PATTERN of a stage. */
+static void fill_rates(const cli_config *config, const char *section, cli_stage *stage)
+{
+    size_t capacity = 0;
+    for (size_t i = 0; i < config->setting_count; i++) {
+        const cli_setting *setting = &config->settings[i];
+        cli_value v;
+        if (setting->key->type != CLI_KEY_RATE || strcmp(setting->section, section) ||
+            !cli_key_parse(setting->key, setting->value, &v))
+            continue;
+        stage->rates = cli_grow(stage->rates, &capacity, stage->rate_count, sizeof(*stage->rates));
+        stage->rates[stage->rate_count++] = (tl_rate){
+            .parameters = setting->name + strlen(setting->key->name) - 1, .lr = v.rate.lr, .factor = v.rate.factor};
     }
 }
 
@@ -409,6 +427,7 @@ static bool finish(loading *l)
     for (size_t i = 0; i < config->stage_count; i++) {
         char *section = cli_format("stage %s", config->stages[i].name);
         fill(config, section, &config->stages[i]);
+        fill_rates(config, section, &config->stages[i]);
         free(section);
     }
     if (!cli_parse_real(config->val, &config->val_fraction))
@@ -443,11 +462,14 @@ void cli_config_free(cli_config *config)
 {
     for (size_t i = 0; i < config->setting_count; i++) {
         free(config->settings[i].section);
+        free(config->settings[i].name);
         free(config->settings[i].value);
         free(config->settings[i].where);
     }
-    for (size_t i = 0; i < config->stage_count; i++)
+    for (size_t i = 0; i < config->stage_count; i++) {
         free(config->stages[i].name);
+        free(config->stages[i].rates);
+    }
     free(config->settings);
     free(config->stages);
     free(config->derived_name);
@@ -458,9 +480,8 @@ void cli_config_free(cli_config *config)
 
 const char *cli_config_where(const cli_config *config, const char *section, const char *key, int stage)
 {
-    const cli_key *known = find_key(section, key);
     char *full = stage >= 0 ? cli_format("stage %s", config->stages[stage].name) : cli_copy(section);
-    const cli_setting *setting = known ? find_setting(config, full, known) : NULL;
+    const cli_setting *setting = find_setting(config, full, key);
     free(full);
     return setting ? setting->where : config->path;
 }
@@ -479,6 +500,12 @@ static void write_section(const cli_config *config, FILE *out, const char *secti
         const cli_key *key = &cli_keys[i];
         if (strcmp(key->section, table_section(section)) || key->type == CLI_KEY_LATER || !strcmp(key->name, "include"))
             continue;
+        if (cli_key_is_open(key)) {
+            for (size_t j = 0; j < config->setting_count; j++)
+                if (config->settings[j].key == key && !strcmp(config->settings[j].section, section))
+                    fprintf(out, "%s = %s\n", config->settings[j].name, config->settings[j].value);
+            continue;
+        }
         const char *text = setting_text(config, section, key);
         if (stage && key->offset == offsetof(cli_stage, train))
             text = cli_config_patterns(config, stage);

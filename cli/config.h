@@ -19,11 +19,12 @@ typedef enum cli_key_type {
     CLI_KEY_COLOUR, /* double[3] */
     CLI_KEY_LAYERS, /* int[4], or all 0 */
     CLI_KEY_SIZE,   /* bytes: uint64_t, 0 for a word */
+    CLI_KEY_RATE,   /* a cli_rate: a number, or a multiple as in 10x */
     CLI_KEY_LATER,  /* known, and not in this version */
 } cli_key_type;
 
 typedef struct cli_key {
-    const char *section, *name; /* "stage" stands for each [stage NAME]; the name "*" for all others of a section */
+    const char *section, *name; /* "stage" stands for each [stage NAME]; a name that ends in "*" for all that begin so */
     cli_key_type type;
     double minimum, maximum;  /* of numbers */
     bool above;               /* minimum itself is not in the range */
@@ -37,17 +38,27 @@ typedef struct cli_key {
 extern const cli_key cli_keys[];
 extern const size_t cli_key_count;
 
+/* The learning rate of some parameters: one of both is not 0. */
+typedef struct cli_rate {
+    double lr, factor;
+} cli_rate;
+
 typedef struct cli_stage {
     char *name;
     const char *train; /* "": the network's head */
     int epochs, optimizer;
     double lr, beta1, beta2, eps, weight_decay;
+    int schedule;
+    double power;
+    tl_rate *rates; /* of lr.PATTERN, in the order in which they came; the patterns are the settings' */
+    size_t rate_count;
 } cli_stage;
 
 /* A value that some file or option gave; those overridden are gone. */
 typedef struct cli_setting {
     char *section; /* "data", "stage head" */
     const cli_key *key;
+    char *name;  /* as it was written: "lr.fc.*" of the key "lr.*" */
     char *value;
     char *where; /* "seed.ini:12", "-s data.batch=8" */
 } cli_setting;
@@ -101,7 +112,11 @@ typedef union cli_value {
     uint64_t seed, bytes;
     double real, reals[3];
     bool truth;
+    cli_rate rate;
 } cli_value;
+
+/* Does the key stand for all names that begin like its own? */
+bool cli_key_is_open(const cli_key *key);
 
 /* One value of the key's type, of which cli_key_size bytes count; false where the text is none or out of range. Text
  * is not copied. */

@@ -127,14 +127,32 @@ int64_t cli_job_trainable(const cli_config *config, const cli_job *job, const cl
     return sum;
 }
 
-static bool matches_any(const tl_model *model, const char *pattern)
+/* A parameter, one of those that `among` matches (NULL: any), matches the pattern. */
+static bool matches_any(const tl_model *model, const char *pattern, const char *among)
 {
     for (size_t i = 0; i < tl_model_parameter_count(model); i++) {
         tl_parameter_info info = {.size = sizeof(info)};
-        if (tl_model_parameter(model, i, &info) == TL_OK && !info.buffer && cli_matches(pattern, info.name))
+        if (tl_model_parameter(model, i, &info) == TL_OK && !info.buffer && cli_matches(pattern, info.name) &&
+            (!among || cli_matches(among, info.name)))
             return true;
     }
     return false;
+}
+
+static int check_rates(const cli_config *config, const cli_job *job, int index)
+{
+    const cli_stage *stage = &config->stages[index];
+    for (size_t i = 0; i < stage->rate_count; i++) {
+        const char *pattern = stage->rates[i].parameters;
+        if (matches_any(job->model, pattern, cli_config_patterns(config, stage)))
+            continue;
+        char *key = cli_format("lr.%s", pattern);
+        cli_error("%s: [stage %s] %s: no parameter that trains matches '%s'", cli_config_where(config, "stage", key, index),
+                  stage->name, key, pattern);
+        free(key);
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
 }
 
 int cli_job_check_stages(const cli_config *config, const cli_job *job)
@@ -144,14 +162,14 @@ int cli_job_check_stages(const cli_config *config, const cli_job *job)
         const char *wrong = NULL;
         size_t count = 0;
         for (char *word = strtok_r(patterns, ", \t", &rest); word && !wrong; word = strtok_r(NULL, ", \t", &rest), count++)
-            if (!matches_any(job->model, word))
+            if (!matches_any(job->model, word, NULL))
                 wrong = word;
         if (wrong || count == 0)
             cli_error("%s: [stage %s] train: %s%s%s", cli_config_where(config, "stage", "train", (int)i),
                       config->stages[i].name, wrong ? "no parameter matches '" : "no pattern", wrong ? wrong : "",
                       wrong ? "'; 'tl inspect' lists the names in a file of weights" : "");
         free(patterns);
-        if (wrong || count == 0)
+        if (wrong || count == 0 || check_rates(config, job, (int)i) != CLI_DONE)
             return CLI_USAGE;
     }
     return CLI_DONE;

@@ -89,8 +89,13 @@ const cli_key cli_keys[] = {
     {"stage", "eps", CLI_KEY_REAL, 0, 1, true, NULL, "1e-8", OF(eps), "Added to Adam's denominator"},
     {"stage", "weight_decay", CLI_KEY_REAL, 0, 1e3, false, NULL, "0", OF(weight_decay),
      "Times the parameter, added to its gradient"},
-    LATER("stage", "lr.*", "Learning rate of the parameters that match"),
-    LATER("stage", "schedule", "How the learning rate changes"),
+    {"stage", "lr.*", CLI_KEY_RATE, 0, 1e3, true, NULL, "", 0,
+     "Learning rate of the parameters that match what follows the dot, as in lr.classifier.* = 10x, ten times lr; where "
+     "several match a parameter, the last counts"},
+    {"stage", "schedule", CLI_KEY_CHOICE, 0, 0, false, "constant poly cosine", "constant", OF(schedule),
+     "How every learning rate falls with each step of the stage: constant, not at all; poly, times (1 - step / steps) to the "
+     "power of power; cosine, along half a wave to 0"},
+    {"stage", "power", CLI_KEY_REAL, 0, 100, true, NULL, "0.9", OF(power), "Of schedule = poly"},
     LATER("stage", "warmup", "Steps of a rising learning rate"),
     LATER("stage", "accumulate", "Steps that share one update"),
     LATER("stage", "clip", "Longest gradient"),
@@ -133,6 +138,7 @@ const char *cli_key_range(const cli_key *key, char *text, size_t size)
     case CLI_KEY_LAYERS: snprintf(text, size, "four whole numbers%s", also); break;
     case CLI_KEY_SEED: snprintf(text, size, "0 to 18446744073709551615"); break;
     case CLI_KEY_SIZE: snprintf(text, size, "a number of bytes, kB, MB, GB or TB%s", also); break;
+    case CLI_KEY_RATE: snprintf(text, size, "%s, or a multiple of lr as in 10x", lower); break;
     case CLI_KEY_BOOL: snprintf(text, size, "yes or no"); break;
     case CLI_KEY_CHOICE: join_words(key->words, text, size); break;
     case CLI_KEY_ARCH: snprintf(text, size, "a network's name"); break;
@@ -223,6 +229,28 @@ static bool parse_size(const cli_key *key, const char *text, uint64_t *bytes)
     return *bytes > 0;
 }
 
+/* "1e-3", "10x". */
+static bool parse_rate(const cli_key *key, const char *text, cli_rate *rate)
+{
+    char number[64];
+    size_t length = strlen(text);
+    bool multiple = length > 0 && (text[length - 1] == 'x' || text[length - 1] == 'X');
+    double value;
+    if (length - multiple >= sizeof(number))
+        return false;
+    snprintf(number, sizeof(number), "%.*s", (int)(length - multiple), text);
+    if (!cli_parse_real(number, &value) || !in_range(key, value))
+        return false;
+    *(multiple ? &rate->factor : &rate->lr) = value;
+    return true;
+}
+
+bool cli_key_is_open(const cli_key *key)
+{
+    size_t length = strlen(key->name);
+    return length > 0 && key->name[length - 1] == '*';
+}
+
 bool cli_key_parse(const cli_key *key, const char *text, cli_value *v)
 {
     int64_t integer;
@@ -248,6 +276,8 @@ bool cli_key_parse(const cli_key *key, const char *text, cli_value *v)
         return cli_parse_seed(text, &v->seed);
     case CLI_KEY_SIZE:
         return parse_size(key, text, &v->bytes);
+    case CLI_KEY_RATE:
+        return parse_rate(key, text, &v->rate);
     case CLI_KEY_REAL:
         return cli_parse_real(text, &v->real) && in_range(key, v->real);
     case CLI_KEY_BOOL:
@@ -280,6 +310,7 @@ size_t cli_key_size(const cli_key *key)
     case CLI_KEY_BOOL: return sizeof(bool);
     case CLI_KEY_COLOUR: return 3 * sizeof(double);
     case CLI_KEY_LAYERS: return 4 * sizeof(int);
+    case CLI_KEY_RATE: return sizeof(cli_rate);
     default: return sizeof(const char *);
     }
 }

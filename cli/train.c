@@ -126,6 +126,10 @@ static void fill_options(training *t)
         to->beta2 = from->beta2;
         to->eps = from->eps;
         to->weight_decay = from->weight_decay;
+        to->schedule = (tl_schedule)from->schedule;
+        to->power = from->power;
+        to->rates = from->rates;
+        to->rate_count = from->rate_count;
     }
     t->options.batch = config->batch;
     t->options.shuffle = config->shuffle;

@@ -25,8 +25,16 @@ mistake "a bad section" 2 "c.ini:1: unknown section [modle]; did you mean [model
 mistake "a long line" 2 "c.ini:2: a line of more than 198 bytes"
 printf '[augment]\nflip = yes\n' >c.ini
 mistake "a section of another version" 2 "c.ini:1: [augment] is not supported by this version"
-printf '[stage a]\nlr.fc.* = 1\n' >c.ini
-mistake "a key of another version" 2 "c.ini:2: 'lr.fc.*' in [stage a] is not supported by this version"
+printf '[stage a]\nmomentum = 1\n' >c.ini
+mistake "a key of another version" 2 "c.ini:2: 'momentum' in [stage a] is not supported by this version"
+printf '[stage a]\nlr.fc.* = 10y\n' >c.ini
+mistake "a rate that is none" 2 "c.ini:2: [stage a] lr.fc.* = 10y: must be above 0, up to 1000, or a multiple of lr as in 10x"
+printf '[stage a]\nlr. = 1\n' >c.ini
+mistake "a rate of nothing" 2 "c.ini:2: unknown key 'lr.' in [stage a]; did you mean 'lr'?"
+printf '[stage a]\nschedule = linear\n' >c.ini
+mistake "a schedule that is none" 2 "c.ini:2: [stage a] schedule = linear: must be constant, poly or cosine"
+{ small_ini; printf '[stage a]\ntrain = fc.*\nlr.layer4.* = 2x\n'; } >c.ini
+mistake "a rate of what does not train" 2 "c.ini:16: [stage a] lr.layer4.*: no parameter that trains matches 'layer4.*'"
 printf '[model]\nweights = random\n' >c.ini
 mistake "no data" 2 "c.ini: [data] train is not set: the folder with one folder of images for each class"
 printf '[data]\ntrain = data\n' >c.ini

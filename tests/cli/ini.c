@@ -287,8 +287,13 @@ static void names(void **state)
     refuse("[augment]\nflip = yes\n", "1: [augment] is not supported by this version");
     refuse("[sweep]\nstage.head.lr = 1, 2\n", "1: [sweep] is not supported by this version");
     refuse("[data]\ngroup = person\n", "2: 'group' in [data] is not supported by this version");
-    refuse("[stage a]\nlr.layer4.* = 1\n", "2: 'lr.layer4.*' in [stage a] is not supported by this version");
-    refuse("[stage a]\nschedule = cosine\n", "2: 'schedule' in [stage a] is not supported by this version");
+    refuse("[stage a]\nwarmup = 1\n", "2: 'warmup' in [stage a] is not supported by this version");
+    refuse("[stage a]\nlr.layer4.* = 1y\n",
+           "2: [stage a] lr.layer4.* = 1y: must be above 0, up to 1000, or a multiple of lr as in 10x");
+    refuse("[stage a]\nlr.layer4.* = 0x\n",
+           "2: [stage a] lr.layer4.* = 0x: must be above 0, up to 1000, or a multiple of lr as in 10x");
+    refuse("[stage a]\nlr. = 1\n", "2: unknown key 'lr.' in [stage a]; did you mean 'lr'?");
+    refuse("[data]\nlr.fc.* = 1\n", "2: unknown key 'lr.fc.*' in [data]; did you mean 'lr.*' in [stage NAME]?");
     refuse("[data]\nbatch = 4\n", " [data] train is not set: the folder with one folder of images for each class");
     refuse("[data]\ntrain = t\n", " [model] weights is not set: a file of pretrained weights, or random");
 }
@@ -372,13 +377,40 @@ static void overrides(void **state)
     }
 }
 
+/* lr.PATTERN: each name is a key of its own, kept in the order in which they came. */
+static void rates(void **state)
+{
+    cli_config c;
+    (void)state;
+    put("base.ini", MINIMAL "[stage x]\nlr.fc.* = 10x\nlr.*.bias = 2e-3\n[stage y]\nlr.fc.* = 3\n");
+    put("top.ini", "[experiment]\ninclude = base.ini\n[stage x]\nlr.fc.* = 2.5X\nlr.* = 1\nschedule = poly\npower = 2\n");
+    const char *overrides[] = {"stage.x.lr.*.bias=0.5x", "stage.y.lr=0.5"};
+    assert_true(load("top.ini", &c, overrides, 2));
+    assert_int_equal(c.stages[0].rate_count, 3);
+    static const struct {
+        const char *parameters;
+        double lr, factor;
+    } expected[] = {{"fc.*", 0, 2.5}, {"*.bias", 0, 0.5}, {"*", 1, 0}};
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(c.stages[0].rates[i].parameters, expected[i].parameters);
+        assert_true(c.stages[0].rates[i].lr == expected[i].lr && c.stages[0].rates[i].factor == expected[i].factor);
+    }
+    assert_int_equal(c.stages[0].schedule, TL_SCHEDULE_POLY);
+    assert_true(c.stages[0].power == 2);
+    assert_int_equal(c.stages[1].rate_count, 1);
+    assert_true(c.stages[1].rates[0].lr == 3 && c.stages[1].lr == 0.5);
+    assert_int_equal(c.stages[1].schedule, TL_SCHEDULE_CONSTANT);
+    assert_non_null(strstr(cli_config_where(&c, "stage", "lr.fc.*", 1), "base.ini:9"));
+    cli_config_free(&c);
+}
+
 /* The resolved file gives the same configuration again, and itself. */
 static void resolved(void **state)
 {
     cli_config a, b;
     (void)state;
     put("a.ini", "[experiment]\nseed = 18446744073709551615\n" MINIMAL
-                 "layers = 1, 2, 3, 4\nwidth = 0.25\n[stage x]\ntrain = layer4.*, fc.*\nlr = 3e-5\n[stage y]\n");
+                 "layers = 1, 2, 3, 4\nwidth = 0.25\n[stage x]\ntrain = layer4.*, fc.*\nlr = 3e-5\nlr.fc.* = 10x\nlr.* = 1\n[stage y]\n");
     assert_true(load("a.ini", &a, NULL, 0));
     char *first = cli_config_resolved(&a);
     put("b.ini", first);
@@ -424,7 +456,7 @@ int main(void)
         cmocka_unit_test(plain),      cmocka_unit_test(empty),   cmocka_unit_test(no_sense), cmocka_unit_test(twice),
         cmocka_unit_test(bytes),      cmocka_unit_test(lengths), cmocka_unit_test(many_lines),
         cmocka_unit_test(damaged),    cmocka_unit_test(defaults), cmocka_unit_test(values),  cmocka_unit_test(names),
-        cmocka_unit_test(includes),   cmocka_unit_test(overrides), cmocka_unit_test(resolved),
+        cmocka_unit_test(includes),   cmocka_unit_test(overrides), cmocka_unit_test(rates), cmocka_unit_test(resolved),
     };
     return cmocka_run_group_tests_name("ini", tests, make_folder, remove_folder);
 }

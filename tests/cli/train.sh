@@ -75,6 +75,17 @@ prints_like '^head: 66 of [0-9,]+ parameters train \(fc\.\*\)'
 run 0 "a VGG with its own head" train run.ini -s model.arch=vgg11_bn -s model.layers=auto -o vgg_native -s stage.all.epochs=1
 prints_like '^head: [0-9,]+ of [0-9,]+ parameters train \(classifier\.6\.\*\)'
 
+# schedules, rates of their own
+run 0 "a schedule and rates" train run.ini -o poly -s stage.all.schedule=poly -s 'stage.all.lr.fc.*=10x' -s stage.all.lr.fc.bias=0.5
+check "config.ini has them" grep -qx 'lr\.fc\.\* = 10x' poly/config.ini
+check "in their order" sh -c "grep -n '^lr\.' poly/config.ini | grep -A1 -F 'lr.fc.*' | grep -q 'lr.fc.bias = 0.5'"
+check "the rate falls" awk -F, '$2 == "all" { if (n++ && $3 >= last) exit 1; last = $3 } END { exit n != 6 }' poly/metrics.csv
+run 0 "config.ini as configuration" train poly/config.ini -o poly2 -q
+check "gives the same weights" cmp poly/model.safetensors poly2/model.safetensors
+check_not "which are others than without" cmp -s poly/model.safetensors kept/run/model.safetensors
+run 0 "a multiple of 1 and a constant schedule" train run.ini -o ones -q -s 'stage.all.lr.*=1x' -s stage.all.schedule=constant
+check "are as if they were not there" cmp ones/model.safetensors kept/run/model.safetensors
+
 # a loss that is no number
 run 1 "a loss that is not finite" train run.ini -s stage.head.lr=1000 -s stage.all.lr=1000 -s stage.all.epochs=200 -o nan
 says_like '^tl: step [0-9]+: the loss is '
