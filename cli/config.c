@@ -490,7 +490,15 @@ const char *cli_config_patterns(const cli_config *config, const cli_stage *stage
 {
     if (*stage->train)
         return stage->train;
-    return !strncmp(config->arch, "vgg", 3) && config->head == TL_HEAD_NATIVE ? "classifier.6.*" : "fc.*";
+    const bool vgg = !strncmp(config->arch, "vgg", 3);
+    if (cli_config_segments(config))
+        return vgg || config->head == TL_HEAD_LITE || !config->auxiliary ? "classifier.*" : "classifier.*, aux_classifier.*";
+    return vgg && config->head == TL_HEAD_NATIVE ? "classifier.6.*" : "fc.*";
+}
+
+bool cli_config_segments(const cli_config *config)
+{
+    return config->head >= TL_HEAD_FCN;
 }
 
 static void write_section(const cli_config *config, FILE *out, const char *section, const cli_stage *stage)

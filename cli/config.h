@@ -78,7 +78,8 @@ typedef struct cli_config {
     uint64_t cache_limit;
     const char *arch, *weights;
     int classes; /* 0: as many as the data has */
-    int head, bn;
+    int head, bn, output_stride; /* output_stride 0: the head's own */
+    bool auxiliary;
     int layers[4];
     double dropout, width;
     bool bgr;
@@ -104,6 +105,9 @@ char *cli_config_resolved(const cli_config *config);
 
 /* The patterns of a stage with the default put in. */
 const char *cli_config_patterns(const cli_config *config, const cli_stage *stage);
+
+/* Whether it is about a class for every pixel. */
+bool cli_config_segments(const cli_config *config);
 
 /* A value of any type, as it lies in a structure. */
 typedef union cli_value {

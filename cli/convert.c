@@ -11,7 +11,7 @@
 static const cli_option options[] = {
     {CLI_ARCH, "arch", "ARCH", "the network (default: told by names and shapes)"},
     {CLI_CLASSES, "classes", "N", "outputs of the head (default: as the file; another number makes a new head)"},
-    {CLI_HEAD, "head", "HEAD", "native or linear"},
+    {CLI_HEAD, "head", "HEAD", "native, linear, fcn, deeplabv3 or lite"},
     {CLI_LAYERS, "layers", "A,B,C,D", "blocks of a ResNet's four stages, for small networks"},
     {CLI_WIDTH, "width", "W", "factor on the inner channels, for small networks"},
     {CLI_BGR, "bgr", NULL, "the weights expect blue, green, red"},
@@ -114,6 +114,7 @@ static int convert(const request *r, tl_context *context)
 static int set_option(request *r, int letter, const char *value)
 {
     double reals[4];
+    tl_head head;
     switch (letter) {
     case CLI_ARCH: r->arch = value; break;
     case CLI_BGR: r->bgr = true; break;
@@ -122,9 +123,9 @@ static int set_option(request *r, int letter, const char *value)
             return CLI_USAGE;
         break;
     case CLI_HEAD:
-        if (strcmp(value, "native") && strcmp(value, "linear"))
-            return cli_usage("convert", "--head: '%s' is neither native nor linear", value);
-        r->head = !strcmp(value, "linear") ? TL_HEAD_LINEAR : TL_HEAD_NATIVE;
+        if (!cli_head_named(value, &head))
+            return cli_usage("convert", "--head: '%s' is none of native, linear, fcn, deeplabv3 and lite", value);
+        r->head = (int)head;
         break;
     case CLI_LAYERS:
         if (cli_parse_reals(value, reals, 4) != 4)

@@ -20,39 +20,36 @@ typedef struct request {
     bool json;
 } request;
 
-static void print_result(const request *r, const tl_model *model, const tl_dataset *data, const tl_score *score,
-                         const int64_t *confusion)
+static void print_result(const request *r, const tl_model *model, const tl_dataset *data, const cli_result *result)
 {
-    size_t classes = tl_dataset_class_count(data);
-    const char *const *names = tl_dataset_classes(data);
     if (r->json) {
         json_t *object = json_object();
         json_object_set_new(object, "model", cli_json_text(r->model_path));
         json_object_set_new(object, "arch", cli_json_text(tl_model_arch(model)));
         json_object_set_new(object, "data", cli_json_text(r->data_path));
-        cli_score_json(object, score, names, confusion, classes);
+        cli_score_json(object, result);
         cli_json_print(object);
         return;
     }
-    cli_print("model     %s · %s · %zu classes\ndata      %s · %s images\n", r->model_path, tl_model_arch(model), classes,
+    cli_print("model     %s · %s · %zu classes\ndata      %s · %s images\n", r->model_path, tl_model_arch(model), result->classes,
               r->data_path, cli_grouped((int64_t)tl_dataset_size(data)));
-    cli_score_print(score, names, confusion, classes);
+    cli_score_print(result);
 }
 
 static int evaluate(const request *r, tl_context *context, tl_model *model, const tl_dataset *data)
 {
     tl_device *device = NULL;
-    tl_score score;
     size_t classes = (size_t)tl_model_class_count(model);
     int64_t *confusion = cli_alloc(classes * classes * sizeof(*confusion));
+    cli_result result = {.names = tl_dataset_classes(data), .confusion = confusion, .classes = classes, .pixels = cli_segments(model)};
     int code = cli_device_open(context, &r->device, &device);
     if (code == CLI_DONE) {
         tl_evaluate_options evaluate_options = {
             .size = sizeof(evaluate_options), .batch = r->batch, .user = "eval", .on_progress = cli_show_progress};
-        tl_status status = tl_evaluate(model, device, data, &evaluate_options, &score, confusion);
+        tl_status status = tl_evaluate(model, device, data, &evaluate_options, &result.score, confusion);
         cli_progress_end();
         if (status == TL_OK)
-            print_result(r, model, data, &score, confusion);
+            print_result(r, model, data, &result);
         else
             code = cli_failed(context, status, NULL);
     }

@@ -19,7 +19,48 @@ static bool find(const tl_weights *weights, const char *name, tl_weights_info *i
     return false;
 }
 
+/* Segmentation networks have their trunk under a name of its own. */
+#define BACKBONE "backbone."
+
+static bool find_in(const tl_weights *weights, const char *prefix, const char *name, tl_weights_info *info)
+{
+    char full[128];
+    snprintf(full, sizeof(full), "%s%s", prefix, name);
+    return find(weights, full, info);
+}
+
 /* ---- from torchvision's names ---- */
+
+/* libtl's own files say what their weights do not show. */
+static int stride_in_metadata(const tl_weights *weights)
+{
+    const char *key, *value;
+    int64_t stride;
+    for (size_t i = 0; (key = tl_weights_metadata(weights, i, &value)); i++)
+        if (!strcmp(key, "libtl.output_stride") && cli_parse_int(value, &stride) && (stride == 8 || stride == 16 || stride == 32))
+            return (int)stride;
+    return 0;
+}
+
+static void read_segmentation_head(const tl_weights *weights, cli_guess *guess)
+{
+    tl_weights_info info;
+    const bool vgg = !strncmp(guess->arch, "vgg", 3);
+    const char *scores = "classifier.4.weight";
+    guess->head = TL_HEAD_FCN;
+    if (find(weights, "classifier.deep.weight", &info)) {
+        guess->head = TL_HEAD_LITE;
+        scores = "classifier.deep.weight";
+    } else if (find(weights, "classifier.0.convs.0.0.weight", &info)) {
+        guess->head = TL_HEAD_DEEPLABV3;
+    }
+    if (find(weights, scores, &info))
+        guess->classes = (int)info.shape[0];
+    guess->no_auxiliary = !find(weights, "aux_classifier.0.weight", &info);
+    guess->output_stride = stride_in_metadata(weights);
+    if (vgg && guess->head == TL_HEAD_FCN)
+        guess->output_stride = find(weights, "classifier.skip3.weight", &info) ? 8 : find(weights, "classifier.skip4.weight", &info) ? 16 : 32;
+}
 
 static void read_head(const tl_weights *weights, cli_guess *guess)
 {
@@ -46,7 +87,7 @@ static void set_layers(cli_guess *guess, const int counts[4], const char *const 
     memcpy(guess->layers, counts, sizeof(guess->layers));
 }
 
-static bool guess_resnet(const tl_weights *weights, cli_guess *guess)
+static bool guess_resnet(const tl_weights *weights, const char *prefix, cli_guess *guess)
 {
     static const char *const basic[] = {"resnet18", "resnet34"};
     static const int basic_layers[][4] = {{2, 2, 2, 2}, {3, 4, 6, 3}};
@@ -55,18 +96,21 @@ static bool guess_resnet(const tl_weights *weights, cli_guess *guess)
     static const int fifty[4] = {3, 4, 6, 3};
     tl_weights_info stem, first, second, third;
     int counts[4] = {0};
-    if (!find(weights, "conv1.weight", &stem) || !find(weights, "layer1.0.conv1.weight", &first) ||
-        !find(weights, "layer1.0.conv2.weight", &second))
+    if (!find_in(weights, prefix, "conv1.weight", &stem) || !find_in(weights, prefix, "layer1.0.conv1.weight", &first) ||
+        !find_in(weights, prefix, "layer1.0.conv2.weight", &second))
         return false;
     for (size_t i = 0; i < tl_weights_count(weights); i++) {
         tl_weights_info info;
         int stage, block, length = 0;
-        if (get(weights, i, &info) && sscanf(info.name, "layer%d.%d.conv1.weight%n", &stage, &block, &length) == 2 &&
-            length > 0 && !info.name[length] && stage >= 1 && stage <= 4 && block >= counts[stage - 1] && block < 1000)
+        if (!get(weights, i, &info) || strncmp(info.name, prefix, strlen(prefix)))
+            continue;
+        const char *name = info.name + strlen(prefix);
+        if (sscanf(name, "layer%d.%d.conv1.weight%n", &stage, &block, &length) == 2 &&
+            length > 0 && !name[length] && stage >= 1 && stage <= 4 && block >= counts[stage - 1] && block < 1000)
             counts[stage - 1] = block + 1;
     }
     guess->width = (double)stem.shape[0] / 64;
-    if (!find(weights, "layer1.0.conv3.weight", &third)) {
+    if (!find_in(weights, prefix, "layer1.0.conv3.weight", &third)) {
         set_layers(guess, counts, basic, basic_layers, CLI_COUNT(basic));
         return true;
     }
@@ -95,15 +139,16 @@ static const char *vgg_name(size_t convolutions, bool bn)
     return NULL;
 }
 
-static bool guess_vgg(const tl_weights *weights, cli_guess *guess)
+static bool guess_vgg(const tl_weights *weights, const char *prefix, cli_guess *guess)
 {
     tl_weights_info first, info;
-    size_t convolutions = 0;
-    if (!find(weights, "features.0.weight", &first) || first.rank != 4)
+    size_t convolutions = 0, length = strlen(prefix);
+    if (!find_in(weights, prefix, "features.0.weight", &first) || first.rank != 4)
         return false;
     for (size_t i = 0; i < tl_weights_count(weights); i++)
-        convolutions += get(weights, i, &info) && info.rank == 4 && !strncmp(info.name, "features.", 9);
-    guess->arch = vgg_name(convolutions, find(weights, "features.1.weight", &info) && info.rank == 1);
+        convolutions += get(weights, i, &info) && info.rank == 4 && !strncmp(info.name, prefix, length) &&
+                        !strncmp(info.name + length, "features.", 9);
+    guess->arch = vgg_name(convolutions, find_in(weights, prefix, "features.1.weight", &info) && info.rank == 1);
     guess->width = (double)first.shape[0] / 64;
     return guess->arch != NULL;
 }
@@ -155,8 +200,10 @@ static bool guess_by_shapes(const tl_weights *weights, cli_guess *guess)
 
 /* ---- the comparison ---- */
 
-static bool in_head(const char *name)
+static bool in_head(const tl_model *model, const char *name)
 {
+    if (tl_model_head(model) >= TL_HEAD_FCN)
+        return !!strncmp(name, BACKBONE, strlen(BACKBONE));
     return !strncmp(name, "fc.", 3) || !strncmp(name, "classifier.6.", 13);
 }
 
@@ -176,7 +223,7 @@ static bool fits_by_name(const tl_weights *weights, const tl_model *model, char 
     for (size_t i = 0; i < tl_model_parameter_count(model); i++) {
         tl_parameter_info want = {.size = sizeof(want)};
         tl_weights_info have;
-        if (tl_model_parameter(model, i, &want) != TL_OK || in_head(want.name))
+        if (tl_model_parameter(model, i, &want) != TL_OK || in_head(model, want.name))
             continue;
         if (find(weights, want.name, &have) && same_shape(&have, &want))
             continue;
@@ -225,6 +272,8 @@ void cli_guess_options(const cli_guess *guess, int classes, tl_model_options *op
     options->head = guess->head;
     options->layers = guess->layers[0] ? guess->layers : NULL;
     options->width = guess->width;
+    options->output_stride = guess->output_stride;
+    options->no_auxiliary = guess->no_auxiliary;
 }
 
 static bool check(tl_context *context, const tl_weights *weights, const cli_guess *guess, bool named, char *why, size_t size)
@@ -248,8 +297,11 @@ void cli_guess_network(tl_context *context, const tl_weights *weights, cli_guess
     memset(guess, 0, sizeof(*guess));
     guess->width = 1;
     why[0] = 0;
-    bool named = guess_resnet(weights, guess) || guess_vgg(weights, guess);
-    if (named)
+    bool pixels = guess_resnet(weights, BACKBONE, guess) || guess_vgg(weights, BACKBONE, guess);
+    bool named = pixels || guess_resnet(weights, "", guess) || guess_vgg(weights, "", guess);
+    if (pixels)
+        read_segmentation_head(weights, guess);
+    else if (named)
         read_head(weights, guess);
     else if (strcmp(tl_weights_format(weights), "onnx") || !guess_by_shapes(weights, guess))
         guess->arch = NULL;

@@ -13,6 +13,8 @@ typedef struct cli_guess {
     double width;
     tl_head head;
     int classes;      /* outputs of the head in the file; 0: it has none */
+    int output_stride;  /* of segmentation; 0: the head's own, where the file does not tell */
+    bool no_auxiliary;
 } cli_guess;
 
 /* Looks at the file and, where it seems to be a network that libtl knows, holds it against the very network. `guess`

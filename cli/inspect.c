@@ -49,7 +49,11 @@ static json_t *network_json(const facts *f)
     object = json_object();
     json_object_set_new(object, "arch", cli_json_text(g->arch));
     json_object_set_new(object, "classes", g->classes ? json_integer(g->classes) : json_null());
-    json_object_set_new(object, "head", json_string(g->head == TL_HEAD_LINEAR ? "linear" : "native"));
+    json_object_set_new(object, "head", json_string(cli_head_name(g->head)));
+    if (g->head >= TL_HEAD_FCN) {
+        json_object_set_new(object, "output_stride", g->output_stride ? json_integer(g->output_stride) : json_null());
+        json_object_set_new(object, "auxiliary", json_boolean(!g->no_auxiliary));
+    }
     json_object_set_new(object, "width", cli_json_real(g->width));
     layers = g->layers[0] ? json_array() : json_null();
     for (int i = 0; i < 4 && g->layers[0]; i++)
@@ -101,8 +105,12 @@ static void print_network(const facts *f)
         cli_print(" · layers %d,%d,%d,%d", g->layers[0], g->layers[1], g->layers[2], g->layers[3]);
     if (g->width != 1)
         cli_print(" · width %.6g", g->width);
-    if (g->head == TL_HEAD_LINEAR)
-        cli_print(" · head linear");
+    if (g->head != TL_HEAD_NATIVE)
+        cli_print(" · head %s", cli_head_name(g->head));
+    if (g->head >= TL_HEAD_FCN && g->output_stride)
+        cli_print(" · output stride %d", g->output_stride);
+    if (g->head >= TL_HEAD_FCN && !g->no_auxiliary)
+        cli_print(" · auxiliary classifier");
     if (g->classes)
         cli_print(" · %d classes\n", g->classes);
     else

@@ -52,6 +52,8 @@ static int open_model(const cli_config *config, cli_job *job)
     options.layers = config->layers[0] ? config->layers : NULL;
     options.width = config->width;
     options.dropout = config->dropout;
+    options.output_stride = config->output_stride;
+    options.no_auxiliary = !config->auxiliary;
     options.seed = config->seed;
     tl_status status = tl_model_create(job->context, &options, &job->model);
     if (status != TL_OK) {

@@ -66,12 +66,19 @@ const cli_key cli_keys[] = {
      "Its pretrained weights: a .pth, .safetensors or .onnx file, or random"},
     {"model", "classes", CLI_KEY_INT, 1, 100000, false, "auto", "auto", IN(classes),
      "Outputs of the new head; auto: as many as train has classes, and another number is an error"},
-    {"model", "head", CLI_KEY_CHOICE, 0, 0, false, "native linear", "native", IN(head),
-     "native: the network's own; linear: global average pooling and one linear layer, for trunks without a classifier"},
+    {"model", "head", CLI_KEY_CHOICE, 0, 0, false, "native linear fcn deeplabv3 lite", "native", IN(head),
+     "native: the network's own; linear: global average pooling and one linear layer, for trunks without a classifier; for "
+     "segmentation, a class for every pixel: fcn; deeplabv3, of ResNets; lite, two small layers that train in seconds"},
+    {"model", "output_stride", CLI_KEY_INT, 8, 32, false, "auto", "auto", IN(output_stride),
+     "Of segmentation: 8, 16 or 32 pixels of the image for one of the trunk's last map, by dilation in a ResNet, by adding "
+     "earlier maps in a VGG; auto: 8, of lite 32"},
+    {"model", "auxiliary", CLI_KEY_BOOL, 0, 0, false, NULL, "yes", IN(auxiliary),
+     "Of fcn and deeplabv3 on ResNets: a second classifier on layer3, which counts half in the loss and is left out "
+     "of predictions"},
     {"model", "bn", CLI_KEY_CHOICE, 0, 0, false, "eval batch mixed", "eval", IN(bn),
      "Statistics of batch-norms while training: eval, the stored ones, kept; batch, the batch's, moving the stored ones; "
      "mixed, the batch's where scale and shift train"},
-    {"model", "dropout", CLI_KEY_REAL, 0, 0.99, false, NULL, "0.5", IN(dropout), "In VGG's classifier while training"},
+    {"model", "dropout", CLI_KEY_REAL, 0, 0.99, false, NULL, "0.5", IN(dropout), "In VGG's classifier while training; 0 also leaves out what segmentation heads have of their own"},
     {"model", "layers", CLI_KEY_LAYERS, 1, 1000, false, "auto", "auto", IN(layers),
      "Blocks in each of a ResNet's four stages, for small networks; auto: the network's own"},
     {"model", "width", CLI_KEY_REAL, 0, 16, true, NULL, "1", IN(width), "Factor on the inner channels, for small networks"},
@@ -80,7 +87,7 @@ const cli_key cli_keys[] = {
 
     {"stage", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", OF(train),
      "What learns: patterns over parameter names with *, ? and [...], separated by commas; "
-     "without any, the head (fc.* or classifier.6.*)"},
+     "without any, the head (fc.*, classifier.6.*, or of segmentation classifier.* and aux_classifier.*)"},
     {"stage", "epochs", CLI_KEY_INT, 1, 1000000, false, NULL, "10", OF(epochs), "Times through the images"},
     {"stage", "optimizer", CLI_KEY_CHOICE, 0, 0, false, "adam", "adam", OF(optimizer), "Adam in PyTorch's form"},
     {"stage", "lr", CLI_KEY_REAL, 0, 1e3, true, NULL, "0.001", OF(lr), "Learning rate"},

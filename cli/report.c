@@ -76,6 +76,7 @@ static void write_head(FILE *out, const cli_run *run)
     const cli_config *config = run->config;
     char text[64];
     bool judged = run->val != NULL;
+    const bool pixels = cli_config_segments(config);
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>", out);
     cli_html_text(out, config->name);
@@ -94,10 +95,12 @@ static void write_head(FILE *out, const cli_run *run)
     if (run->best >= 0) {
         const cli_epoch *best = &run->epochs[run->best];
         if (judged) {
-            card_share(out, "accuracy on validation, best epoch", best->val.accuracy);
+            if (pixels)
+                card_share(out, "mean IoU on validation, best epoch", best->val.mean_iou);
+            card_share(out, pixels ? "pixels right on validation, best epoch" : "accuracy on validation, best epoch", best->val.accuracy);
             card_loss(out, "loss on validation, best epoch", best->val.loss);
         } else {
-            card_share(out, "accuracy on training images, best epoch", best->train.accuracy);
+            card_share(out, pixels ? "pixels right on training images, best epoch" : "accuracy on training images, best epoch", best->train.accuracy);
         }
         snprintf(text, sizeof(text), "%d of %zu", best->number, run->epoch_count);
         card(out, "best epoch", text);
@@ -110,24 +113,33 @@ static void write_head(FILE *out, const cli_run *run)
 static void write_curves(FILE *out, const cli_run *run)
 {
     size_t n = run->epoch_count;
-    double *values = cli_alloc(4 * n * sizeof(*values));
+    double *values = cli_alloc(5 * n * sizeof(*values));
     for (size_t i = 0; i < n; i++) {
         const cli_epoch *e = &run->epochs[i];
         values[i] = e->train.loss;
         values[n + i] = e->val.images ? e->val.loss : NAN;
         values[2 * n + i] = e->train.accuracy;
         values[3 * n + i] = e->val.images ? e->val.accuracy : NAN;
+        values[4 * n + i] = e->val.images ? e->val.mean_iou : NAN;
     }
     size_t lines = run->val ? 2 : 1;
     cli_series loss[2] = {{"training", "train", values}, {"validation", "val", values + n}};
     cli_series accuracy[2] = {{"training", "train", values + 2 * n}, {"validation", "val", values + 3 * n}};
+    cli_series iou = {"validation", "val", values + 4 * n};
+    const bool pixels = cli_config_segments(run->config);
     cli_chart chart = {.title = "Loss", .series = loss, .series_count = lines, .count = n, .best = run->best};
     fputs("<h2>Curves</h2>\n<div class=\"pair\">\n", out);
     cli_chart_write(out, &chart);
-    chart.title = "Accuracy";
+    chart.title = pixels ? "Pixels that are right" : "Accuracy";
     chart.series = accuracy;
     chart.share = true;
     cli_chart_write(out, &chart);
+    if (pixels && run->val) {
+        chart.title = "Mean IoU";
+        chart.series = &iou;
+        chart.series_count = 1;
+        cli_chart_write(out, &chart);
+    }
     fputs("</div>\n", out);
     free(values);
 }
@@ -143,16 +155,20 @@ static void cell_share(FILE *out, double share)
 static void write_classes(FILE *out, const cli_run *run)
 {
     size_t n = run->class_count;
+    const bool pixels = cli_config_segments(run->config);
     fprintf(out, "<h2>Validation set at epoch %d</h2>\n<div class=\"pair\">\n<div class=\"scroll\"><table><tr><th>class</th>"
-                 "<th>images</th><th>precision</th><th>recall</th><th>F1</th></tr>\n", run->epochs[run->best].number);
+                 "<th>%s</th><th>precision</th><th>recall</th><th>%s</th></tr>\n", run->epochs[run->best].number,
+            pixels ? "pixels</th><th>IoU" : "images", pixels ? "Dice" : "F1");
     for (size_t i = 0; i < n; i++) {
-        cli_class_score s = cli_score_class(run->confusion, n, i);
+        tl_class_score s = cli_score_class(run->confusion, n, i);
         fputs("<tr><td>", out);
         cli_html_text(out, run->class_names[i]);
-        fprintf(out, "</td><td>%s</td>", cli_grouped(s.images));
+        fprintf(out, "</td><td>%s</td>", cli_grouped(s.truth));
+        if (pixels)
+            cell_share(out, s.iou);
         cell_share(out, s.precision);
         cell_share(out, s.recall);
-        cell_share(out, s.f1);
+        cell_share(out, s.dice);
         fputs("</tr>\n", out);
     }
     fputs("</table></div>\n<div class=\"scroll\"><table class=\"matrix\"><tr><th>truth \\ predicted</th>", out);
@@ -163,14 +179,18 @@ static void write_classes(FILE *out, const cli_run *run)
     }
     fputs("</tr>\n", out);
     for (size_t i = 0; i < n; i++) {
-        int64_t images = cli_score_class(run->confusion, n, i).images;
+        int64_t truth = cli_score_class(run->confusion, n, i).truth;
         fputs("<tr><th>", out);
         cli_html_text(out, run->class_names[i]);
         fputs("</th>", out);
         for (size_t j = 0; j < n; j++) {
             int64_t count = run->confusion[i * n + j];
-            fprintf(out, "<td style=\"background:rgba(var(--heat),%.2f)\">%lld</td>",
-                    images ? 0.75 * (double)count / (double)images : 0, (long long)count);
+            double share = truth ? (double)count / (double)truth : 0;
+            fprintf(out, "<td style=\"background:rgba(var(--heat),%.2f)\">", 0.75 * share);
+            if (pixels) /* whose counts say little */
+                fprintf(out, "%.1f %%</td>", 100 * share);
+            else
+                fprintf(out, "%lld</td>", (long long)count);
         }
         fputs("</tr>\n", out);
     }
@@ -179,10 +199,11 @@ static void write_classes(FILE *out, const cli_run *run)
 
 static void write_epochs(FILE *out, const cli_run *run)
 {
+    const bool pixels = cli_config_segments(run->config);
     fputs("<h2>Epochs</h2>\n<div class=\"scroll\"><table><tr><th>epoch</th><th class=\"left\">stage</th><th>learning rate</th>"
           "<th>training loss</th><th>training accuracy</th>", out);
     if (run->val)
-        fputs("<th>validation loss</th><th>validation accuracy</th>", out);
+        fprintf(out, "<th>validation loss</th>%s<th>validation accuracy</th>", pixels ? "<th>mean IoU</th>" : "");
     fputs("<th>seconds</th></tr>\n", out);
     for (size_t i = 0; i < run->epoch_count; i++) {
         const cli_epoch *e = &run->epochs[i];
@@ -192,6 +213,8 @@ static void write_epochs(FILE *out, const cli_run *run)
         cell_share(out, e->train.accuracy);
         if (run->val) {
             fprintf(out, "<td>%.4f</td>", e->val.loss);
+            if (pixels)
+                cell_share(out, e->val.mean_iou);
             cell_share(out, e->val.accuracy);
         }
         fprintf(out, "<td>%.2f</td></tr>\n", e->seconds);

@@ -156,7 +156,8 @@ static bool write_metrics(const cli_run *run)
     free(path);
     if (!ok)
         return false;
-    fputs("epoch,stage,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds\n", file.stream);
+    const bool pixels = cli_config_segments(run->config);
+    fprintf(file.stream, "epoch,stage,lr,train_loss,train_accuracy,val_loss,val_accuracy,%sseconds\n", pixels ? "val_mean_iou," : "");
     for (size_t i = 0; i < run->epoch_count; i++) {
         const cli_epoch *e = &run->epochs[i];
         bool judged = e->val.images > 0;
@@ -166,6 +167,8 @@ static bool write_metrics(const cli_run *run)
         put_real(file.stream, "%.9g", e->train.accuracy);
         put_real(file.stream, "%.9g", judged ? e->val.loss : NAN);
         put_real(file.stream, "%.9g", judged ? e->val.accuracy : NAN);
+        if (pixels)
+            put_real(file.stream, "%.9g", judged ? e->val.mean_iou : NAN);
         put_real(file.stream, "%.4f", e->seconds);
         fputc('\n', file.stream);
     }
@@ -212,6 +215,8 @@ static json_t *epoch_json(const cli_epoch *e)
     if (e->val.images > 0) {
         json_object_set_new(object, "val_loss", cli_json_real(e->val.loss));
         json_object_set_new(object, "val_accuracy", cli_json_real(e->val.accuracy));
+        if (isfinite(e->val.mean_iou))
+            json_object_set_new(object, "val_mean_iou", cli_json_real(e->val.mean_iou));
     }
     return object;
 }
@@ -224,6 +229,7 @@ static bool write_summary(const cli_run *run)
     json_object_set_new(object, "status", json_string(run->status));
     json_object_set_new(object, "name", cli_json_text(config->name));
     json_object_set_new(object, "arch", json_string(config->arch));
+    json_object_set_new(object, "head", json_string(cli_head_name((tl_head)config->head)));
     json_object_set_new(object, "weights", cli_json_text(config->weights));
     json_object_set_new(object, "device", cli_json_text(run->device));
     json_object_set_new(object, "seed", json_integer((json_int_t)config->seed));

@@ -6,18 +6,21 @@
 
 #include "cli/json.h"
 
-/* NaN where there is nothing to divide by: a class that was never predicted has no precision. */
-typedef struct cli_class_score {
-    int64_t images, predicted, right;
-    double precision, recall, f1;
-} cli_class_score;
+/* What a model was found to be worth. */
+typedef struct cli_result {
+    tl_score score;
+    const char *const *names; /* of the classes */
+    const int64_t *confusion;
+    size_t classes;
+    bool pixels;              /* it tells pixels apart, not images */
+} cli_result;
 
-cli_class_score cli_score_class(const int64_t *confusion, size_t classes, size_t index);
+tl_class_score cli_score_class(const int64_t *confusion, size_t classes, size_t index);
 
 /* loss, accuracy, images, "classes" with their scores, and "confusion" (rows: truth), put into `object`. */
-void cli_score_json(json_t *object, const tl_score *score, const char *const *names, const int64_t *confusion, size_t classes);
+void cli_score_json(json_t *object, const cli_result *result);
 
 /* The same as tables on stdout. */
-void cli_score_print(const tl_score *score, const char *const *names, const int64_t *confusion, size_t classes);
+void cli_score_print(const cli_result *result);
 
 #endif

@@ -123,6 +123,29 @@ int cli_model_open(tl_context *context, const char *path, tl_model **model)
     return CLI_FAILED;
 }
 
+static const char *const head_names[] = {[TL_HEAD_NATIVE] = "native", [TL_HEAD_LINEAR] = "linear", [TL_HEAD_FCN] = "fcn",
+                                         [TL_HEAD_DEEPLABV3] = "deeplabv3", [TL_HEAD_LITE] = "lite"};
+
+const char *cli_head_name(tl_head head)
+{
+    return head_names[head];
+}
+
+bool cli_head_named(const char *name, tl_head *head)
+{
+    for (size_t i = 0; i < CLI_COUNT(head_names); i++)
+        if (!strcmp(head_names[i], name)) {
+            *head = (tl_head)i;
+            return true;
+        }
+    return false;
+}
+
+bool cli_segments(const tl_model *model)
+{
+    return tl_model_head(model) >= TL_HEAD_FCN;
+}
+
 void cli_show_progress(void *user, const tl_progress *progress)
 {
     const char *label = progress->phase == TL_PHASE_FEATURES ? "features" : user;

@@ -38,6 +38,13 @@ bool cli_device_option(const cli_verb *verb, int letter, const char *value, cli_
 /* Opens what tl_model_save wrote; says how to come by such a file where this is another. */
 int cli_model_open(tl_context *context, const char *path, tl_model **model);
 
+/* "native", "fcn", ...: as [model] head has them. The second: false where there is none of that name. */
+const char *cli_head_name(tl_head head);
+bool cli_head_named(const char *name, tl_head *head);
+
+/* Does the model tell pixels apart, not images? */
+bool cli_segments(const tl_model *model);
+
 /* tl_train's, tl_evaluate's progress as a bar; `user` is the label of the training and validating phases. */
 void cli_show_progress(void *user, const tl_progress *progress);
 

@@ -100,9 +100,15 @@ static tl_status on_epoch(void *user, const tl_epoch *epoch, tl_model *model)
 {
     training *t = user;
     t->learning = true;
-    cli_print("Epoch %d, Loss: %.4f   accuracy %.3f", epoch->epoch, epoch->train.loss, epoch->train.accuracy);
-    if (epoch->val.images > 0)
-        cli_print("   val loss %.4f accuracy %.3f", epoch->val.loss, epoch->val.accuracy);
+    const bool pixels = cli_config_segments(&t->config);
+    const char *accuracy = pixels ? "pixel accuracy" : "accuracy";
+    cli_print("Epoch %d, Loss: %.4f   %s %.3f", epoch->epoch, epoch->train.loss, accuracy, epoch->train.accuracy);
+    if (epoch->val.images > 0) {
+        cli_print("   val loss %.4f", epoch->val.loss);
+        if (pixels)
+            cli_print(" mIoU %.3f", epoch->val.mean_iou);
+        cli_print(" %s %.3f", accuracy, epoch->val.accuracy);
+    }
     cli_print("   %.2f s\n", epoch->seconds);
     return cli_run_epoch(&t->run, epoch, model);
 }

@@ -3,27 +3,16 @@
 #include <math.h>
 #include <string.h>
 
-void tl__tally_add(tl__tally *tally, const float *logits, const int32_t *labels, int count) {
-    for (int i = 0; i < count; i++, logits += tally->classes) {
-        int best = 0;
-        double sum = 0;
-        for (int c = 1; c < tally->classes; c++)
-            if (logits[c] > logits[best])
-                best = c;
-        for (int c = 0; c < tally->classes; c++)
-            sum += exp((double)logits[c] - logits[best]);
-        tally->loss += log(sum) + logits[best] - logits[labels[i]];
-        tally->right += best == labels[i];
-        tally->images++;
-        if (tally->confusion)
-            tally->confusion[labels[i] * tally->classes + best]++;
+/* Of so many images, which the runner takes a few at a time: logits of pixels are large. */
+static tl_status tally_images(tl__runner *runner, const uint8_t *rgb, const int32_t *labels, int count, float *logits, tl__tally *tally) {
+    const size_t rows = runner->output_count / (size_t)tally->classes; /* of each */
+    for (int done = 0, now; done < count; done += now) {
+        now = count - done < runner->draw.batch ? count - done : runner->draw.batch;
+        TL__TRY(tl__runner_run(runner, rgb + (size_t)done * runner->input_bytes, now, logits));
+        tl__tally_add(tally, logits, labels + (size_t)done * rows, (size_t)now * rows);
     }
-}
-
-tl_score tl__tally_score(const tl__tally *tally) {
-    if (!tally->images)
-        return (tl_score){0};
-    return (tl_score){tally->loss / (double)tally->images, (double)tally->right / (double)tally->images, tally->images};
+    tally->sums.images += count;
+    return TL_OK;
 }
 
 static tl_status run_images(tl__runner *runner, tl__loader *loader, size_t images, float *logits, tl__feature_progress progress, void *user, tl__tally *tally) {
@@ -34,8 +23,7 @@ static tl_status run_images(tl__runner *runner, tl__loader *loader, size_t image
         const int32_t *labels;
         int count;
         TL__TRY(tl__loader_next(loader, &rgb, &labels, NULL, &count));
-        TL__TRY(tl__runner_run(runner, rgb, count, logits));
-        tl__tally_add(tally, logits, labels, count);
+        TL__TRY(tally_images(runner, rgb, labels, count, logits, tally));
         done += (size_t)count;
         progress(user, (int64_t)done, (int64_t)images);
         if (tl__cancelled(context))
@@ -44,9 +32,9 @@ static tl_status run_images(tl__runner *runner, tl__loader *loader, size_t image
     return TL_OK;
 }
 
-tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t images, int batch, tl__feature_progress progress, void *user, tl__tally *tally) {
+tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t images, tl__feature_progress progress, void *user, tl__tally *tally) {
     tl_context *context = runner->engine->model->context;
-    float *logits = tl__calloc(context, (size_t)batch * runner->output_count, sizeof *logits);
+    float *logits = tl__calloc(context, (size_t)runner->draw.batch * runner->output_count, sizeof *logits);
     if (!logits)
         return TL_ERROR_MEMORY;
     tl_status status = run_images(runner, loader, images, logits, progress, user, tally);
@@ -63,7 +51,8 @@ static tl_status run_features(tl__runner *runner, const tl__features *features, 
             labels[i] = tl_dataset_label(dataset, first + (size_t)i);
         tl__features_gather(features, set, NULL, first, count, rows);
         TL__TRY(tl__runner_run(runner, rows, count, logits));
-        tl__tally_add(tally, logits, labels, count);
+        tl__tally_add(tally, logits, labels, (size_t)count);
+        tally->sums.images += count;
     }
     return TL_OK;
 }
@@ -111,7 +100,7 @@ static tl_status evaluate(tl_model *model, tl_device *device, const tl_dataset *
     if (status == TL_OK)
         status = tl__loader_create(model->context, dataset, &model->preprocess, &(tl__loader_options){.batch = batch, .workers = options->workers}, &loader);
     if (status == TL_OK)
-        status = tl__evaluate_images(runner, loader, tl_dataset_size(dataset), batch, report, &r, tally);
+        status = tl__evaluate_images(runner, loader, tl_dataset_size(dataset), report, &r, tally);
     tl__loader_destroy(loader);
     tl__runner_destroy(runner);
     tl__engine_destroy(engine);
@@ -130,10 +119,14 @@ tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *data
         TL__TRY(tl_dataset_match(context, dataset, (const char *const *)model->classes, (size_t)classes));
     else if (tl_dataset_class_count(dataset) != (size_t)classes)
         return tl__fail(context, TL_ERROR_DATA, "the data have %zu classes, the model %d", tl_dataset_class_count(dataset), classes);
-    if (confusion)
-        memset(confusion, 0, (size_t)classes * (size_t)classes * sizeof *confusion);
-    tl__tally tally = {.confusion = confusion, .classes = classes};
-    TL__TRY(evaluate(model, device, dataset, &o, &tally));
-    *score = tl__tally_score(&tally);
-    return TL_OK;
+    int64_t *own = confusion ? NULL : tl__alloc(context, (size_t)classes * (size_t)classes * sizeof *own);
+    tl__tally tally = {.confusion = confusion ? confusion : own, .classes = classes, .pixels = tl__model_segments(model)};
+    if (!tally.confusion)
+        return TL_ERROR_MEMORY;
+    memset(tally.confusion, 0, (size_t)classes * (size_t)classes * sizeof *confusion);
+    tl_status status = evaluate(model, device, dataset, &o, &tally);
+    if (status == TL_OK)
+        *score = tl__tally_score(&tally);
+    tl__free(context, own);
+    return status;
 }

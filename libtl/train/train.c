@@ -236,7 +236,7 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
 
 static tl_status train_epoch(run *r, tl_score *score) {
     size_t images = tl_dataset_size(r->train);
-    double loss = 0, right = 0;
+    tl__sums sums = {0};
     begin_phase(r, TL_PHASE_TRAIN);
     shuffle(r);
     if (!r->features)
@@ -245,30 +245,29 @@ static tl_status train_epoch(run *r, tl_score *score) {
         const void *input;
         const int32_t *labels;
         int count;
-        tl_score step;
+        tl__sums step;
         TL__TRY(next_batch(r, done, &input, &labels, &count));
         TL__TRY(tl__trainer_step(r->trainer, input, labels, count, &step));
-        loss += step.loss * count;
-        right += step.accuracy * count;
+        tl__sums_add(&sums, &step);
         done += (size_t)count;
-        r->progress.loss = loss / (double)done;
+        r->progress.loss = tl__sums_score(&sums, false).loss;
         report_progress(r, (int64_t)done, (int64_t)images);
         if (tl__cancelled(r->context))
             return tl__fail(r->context, TL_CANCELLED, "cancelled in epoch %d after %zu of %zu images", r->epoch, done, images);
     }
-    *score = (tl_score){loss / (double)images, right / (double)images, (int64_t)images};
+    *score = tl__sums_score(&sums, tl__model_segments(r->model));
     return TL_OK;
 }
 
 static tl_status validate(run *r, tl_score *score) {
     size_t classes = (size_t)r->model->options.classes;
-    tl__tally tally = {.confusion = r->confusion, .classes = (int)classes};
+    tl__tally tally = {.confusion = r->confusion, .classes = (int)classes, .pixels = tl__model_segments(r->model)};
     memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
     if (r->features)
         TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, &tally));
     else
-        TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), r->options->batch, report_progress, r, &tally));
+        TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &tally));
     *score = tl__tally_score(&tally);
     return TL_OK;
 }
@@ -278,6 +277,8 @@ static bool is_better(const run *r, const tl_epoch *epoch) {
         return true;
     if (!r->val)
         return epoch->train.loss < r->best.train.loss;
+    if (tl__model_segments(r->model) && epoch->val.mean_iou != r->best.val.mean_iou)
+        return epoch->val.mean_iou > r->best.val.mean_iou;
     if (epoch->val.accuracy != r->best.val.accuracy)
         return epoch->val.accuracy > r->best.val.accuracy;
     return epoch->val.loss < r->best.val.loss;

@@ -325,9 +325,9 @@ static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int co
     return TL_OK;
 }
 
-tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score) {
+tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl__sums *sums) {
     struct tl__step_plan *p;
-    float loss[4], second[4] = {0, 1};
+    float loss[4], second[4] = {0};
     if (!trainer->engine->store || !trainer->table)
         return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one failed to");
     const tl_stage *stage = &trainer->stages[trainer->stage];
@@ -350,17 +350,22 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
         TL__TRY(tl__plan_read(p->plan, p->second_loss, second));
     trainer->last = p;
     count_step(trainer);
-    double mean = (double)loss[0] / loss[1] + AUXILIARY * (double)second[0] / second[1];
-    if (!isfinite(mean))
-        return tl__fail(trainer->context, TL_ERROR_NUMERIC, "step %lld: the loss is %g", (long long)trainer->steps, mean);
-    if (score)
-        *score = (tl_score){.loss = mean, .accuracy = (double)loss[2] / loss[3], .images = count};
+    /* Both losses are of the same pixels, whose weights loss[1] sums up. */
+    *sums = (tl__sums){.loss = loss[0] + AUXILIARY * (double)second[0], .weight = loss[1], .right = loss[2], .counted = loss[3],
+                       .images = count};
+    if (!isfinite(sums->loss))
+        return tl__fail(trainer->context, TL_ERROR_NUMERIC, "step %lld: the loss is %g", (long long)trainer->steps,
+                        sums->loss / sums->weight);
     return TL_OK;
 }
 
 tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score) {
+    tl__sums sums;
     tl__trainer_use_features(trainer, false);
-    return tl__trainer_step(trainer, rgb, labels, count, score);
+    TL__TRY(tl__trainer_step(trainer, rgb, labels, count, &sums));
+    if (score)
+        *score = tl__sums_score(&sums, tl__model_segments(trainer->model));
+    return TL_OK;
 }
 
 tl_status tl_trainer_logits(tl_trainer *trainer, float *logits) {

@@ -5,6 +5,7 @@
 #include <tl/train.h>
 
 #include "train/engine.h"
+#include "train/score.h"
 
 #define TL__IGNORED 255 /* the label of pixels that do not count */
 
@@ -42,8 +43,8 @@ double tl__stage_rate(const tl_stage *stage, const char *parameter); /* before t
 
 /* Steps take features from now on (trainer->cut >= 0). */
 void tl__trainer_use_features(tl_trainer *trainer, bool features);
-/* As tl_trainer_step; `input` is images or features. */
-tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl_score *score);
+/* As tl_trainer_step, into sums; `input` is images or features. */
+tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl__sums *sums);
 /* Makes the plan for so many images now; it stays the trainer's. */
 tl_status tl__trainer_prepare(tl_trainer *trainer, int count, tl__plan **plan);
 /* Whether a step on so many images would fit the device, as far as is known without doing it. */

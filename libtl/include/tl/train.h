@@ -50,11 +50,14 @@ typedef struct tl_stage {
 } tl_stage;
 TL_API void tl_stage_init(tl_stage *stage, size_t size);
 
-/* Means over samples, so that a smaller last batch counts for what it is. */
+/* Means over samples, so that a smaller last batch counts for what it is. A segmenter's samples are the pixels that are
+ * not ignored. */
 typedef struct tl_score {
-    double loss;     /* cross-entropy */
+    double loss;     /* cross-entropy; of a segmenter's steps also half of that of its auxiliary classifier */
     double accuracy; /* 0 .. 1 */
     int64_t images;
+    int64_t pixels;  /* that count, of a segmenter */
+    double mean_iou; /* of a segmenter's evaluation, as tl_confusion_mean has it; otherwise NaN */
 } tl_score;
 
 typedef struct tl_epoch {
@@ -63,7 +66,8 @@ typedef struct tl_epoch {
     int stage_index, epoch, epochs; /* epoch counts from 1 over all stages; epochs is their sum */
     int stage_epoch;                /* counts from 1 within the stage */
     tl_score train, val;            /* train: as seen while training; val.images is 0 without a validation set */
-    bool best;                      /* the best validation accuracy so far (or train loss without one) */
+    bool best;                      /* the best validation accuracy so far (of a segmenter, mean IoU; without
+                                     * validation, train loss) */
     double lr, seconds;             /* lr: the stage's own in the epoch's first step */
     const int64_t *confusion;       /* of val: confusion[truth * class_count + predicted]; until the callback returns; NULL without val */
 } tl_epoch;
@@ -157,7 +161,7 @@ TL_API tl_status tl_train_largest_batch(tl_model *model, tl_device *device, cons
                                         const tl_dataset *val, const tl_train_options *options, int limit, int *batch);
 
 /* Loss and accuracy of the model on a data set, and, where `confusion` is not NULL, class_count * class_count
- * counts: confusion[truth * class_count + predicted]. Errors as tl_train. */
+ * counts, of images or a segmenter's pixels: confusion[truth * class_count + predicted]. Errors as tl_train. */
 typedef struct tl_evaluate_options {
     size_t size;
     int batch;   /* 0: 32 */
@@ -182,7 +186,8 @@ TL_API tl_status tl_trainer_stage(tl_trainer *trainer, size_t index); /* begins 
 
 /* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1 (a segmenter takes
  * count * height * width of them, 255 where a pixel does not count; its loss is that of its output and half of that of
- * its auxiliary classifier, its accuracy that of pixels): forward, loss, backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
+ * its auxiliary classifier, its accuracy that of pixels; where none counts, both are 0 and so are the gradients): forward,
+ * loss, backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
 TL_API tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score);
 
 /* Of the last step: the logits (count * classes), the gradient of one trained parameter (torchvision's order).
