@@ -9,7 +9,7 @@ bin_PROGRAMS += tl
 tl_SOURCES = %reldir%/main.c \
 	%reldir%/bench.c %reldir%/chart.c %reldir%/chart.h %reldir%/convert.c %reldir%/devices.c %reldir%/eval.c %reldir%/features.c \
 	%reldir%/files.c %reldir%/files.h %reldir%/guess.c %reldir%/guess.h %reldir%/inspect.c %reldir%/job.c \
-	%reldir%/job.h %reldir%/json.c %reldir%/json.h %reldir%/options.c %reldir%/options.h %reldir%/predict.c \
+	%reldir%/job.h %reldir%/json.c %reldir%/json.h %reldir%/masks.c %reldir%/masks.h %reldir%/options.c %reldir%/options.h %reldir%/predict.c \
 	%reldir%/report.c %reldir%/run.c %reldir%/run.h %reldir%/score.c %reldir%/score.h %reldir%/selftest.c \
 	%reldir%/session.c %reldir%/session.h %reldir%/term.c %reldir%/term.h %reldir%/train.c %reldir%/tune.c
 tl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

@@ -6,13 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/json.h"
+#include "cli/masks.h"
 #include "cli/options.h"
 #include "cli/session.h"
 
 static const cli_option options[] = {
     {CLI_JSON, "json", NULL, "one JSON object"},
     {CLI_TOP, "top", "N", "the N most probable classes of each image (default: 1)"},
+    {CLI_MASK_DIR, "mask-dir", "DIR", "of a segmenter: where the masks go"},
+    {CLI_OVERLAY, "overlay", NULL, "of a segmenter: also NAME.overlay.png, the image under its mask"},
+    {CLI_PROBABILITIES, "probabilities", NULL, "of a segmenter: also NAME.npy, f32 [classes, height, width]"},
     {CLI_BATCH, "batch", "N", "images at once (default: 8, or as many as there are)"},
     CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
@@ -22,9 +25,10 @@ typedef struct request {
     const char *model_path;
     cli_device_request device;
     int batch, top;
-    bool json;
-    char **paths;
-    size_t path_count, path_capacity;
+    bool json, overlay, probabilities;
+    const char *mask_dir;
+    cli_image *inputs;
+    size_t count, capacity;
 
     tl_context *context;
     tl_model *model;
@@ -35,10 +39,18 @@ typedef struct request {
 
 /* ---- which images ---- */
 
-static void add_path(request *r, char *path)
+/* What is written for the image is named after what follows `named` bytes of its path. */
+static void add_path(request *r, char *path, size_t named)
 {
-    r->paths = cli_grow(r->paths, &r->path_capacity, r->path_count, sizeof(*r->paths));
-    r->paths[r->path_count++] = path;
+    const char *name = path + named, *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash : name, '.');
+    r->inputs = cli_grow(r->inputs, &r->capacity, r->count, sizeof(*r->inputs));
+    r->inputs[r->count++] = (cli_image){path, dot && dot > name ? cli_format("%.*s", (int)(dot - name), name) : cli_copy(name)};
+}
+
+static void add_file(request *r, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    add_path(r, cli_copy(path), slash ? (size_t)(slash - path) + 1 : 0);
 }
 
 static int by_name(const void *a, const void *b)
@@ -52,7 +64,7 @@ static bool is_image(const char *name)
 }
 
 /* A folder's images at any depth, sorted; hidden files are passed over. False after saying why. */
-static bool add_folder(request *r, const char *path)
+static bool add_folder(request *r, const char *path, size_t named)
 {
     DIR *folder = opendir(path);
     const struct dirent *entry;
@@ -76,10 +88,10 @@ static bool add_folder(request *r, const char *path)
         const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
         char *full = cli_format("%s%s%s", path, slash, names[i]);
         if (stat(full, &status) == 0 && S_ISDIR(status.st_mode)) {
-            ok &= add_folder(r, full);
+            ok &= add_folder(r, full, named);
             free(full);
         } else if (is_image(names[i])) {
-            add_path(r, full);
+            add_path(r, full, named);
         } else {
             free(full);
         }
@@ -89,33 +101,48 @@ static bool add_folder(request *r, const char *path)
     return ok;
 }
 
+/* A path a line. */
+static int add_list(request *r)
+{
+    char *line = NULL;
+    size_t room = 0, before = r->count;
+    ssize_t length;
+    while ((length = getline(&line, &room, stdin)) > 0) {
+        if (line[length - 1] == '\n')
+            line[--length] = 0;
+        if (length > 0)
+            add_file(r, line);
+    }
+    free(line);
+    if (ferror(stdin)) {
+        cli_error("standard input: %s", strerror(errno));
+        return CLI_FAILED;
+    }
+    if (r->count > before)
+        return CLI_DONE;
+    cli_error("standard input: no path in it");
+    return CLI_FAILED;
+}
+
 static int add_operand(request *r, const char *path)
 {
     struct stat status;
+    if (!strcmp(path, "-"))
+        return add_list(r);
     if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
-        add_path(r, cli_copy(path));
+        add_file(r, path);
         return CLI_DONE;
     }
-    size_t before = r->path_count;
-    if (!add_folder(r, path))
+    size_t before = r->count, length = strlen(path);
+    if (!add_folder(r, path, length + (path[length - 1] != '/')))
         return CLI_FAILED;
-    if (r->path_count > before)
+    if (r->count > before)
         return CLI_DONE;
     cli_error("%s: no .png, .jpg or .jpeg in this folder", path);
     return CLI_FAILED;
 }
 
 /* ---- what they show ---- */
-
-static const char *class_name(const tl_model *model, int index, char text[16])
-{
-    const char *name = tl_model_class(model, index);
-    if (!name) {
-        snprintf(text, 16, "%d", index);
-        name = text;
-    }
-    return name;
-}
 
 /* The most probable class that was not taken yet, the first of equals. */
 static int take_best(const float *probabilities, bool *taken, int classes)
@@ -140,7 +167,7 @@ static void report(request *r, const char *path, const float *probabilities)
     for (int i = 0; i < shown; i++) {
         char text[16];
         int best = take_best(probabilities, taken, classes);
-        const char *name = class_name(r->model, best, text);
+        const char *name = cli_class_name(r->model, best, text);
         if (!r->json) {
             cli_print("\t%s\t%.4f", name, (double)probabilities[best]);
             continue;
@@ -181,10 +208,10 @@ static int predict(request *r, uint8_t *rgb, float *logits, const char **names)
     const tl_preprocess *preprocess = tl_model_preprocess(r->model);
     size_t bytes = (size_t)preprocess->crop * (size_t)preprocess->crop * 3;
     size_t classes = (size_t)tl_model_class_count(r->model);
-    for (size_t next = 0; next < r->path_count;) {
+    for (size_t next = 0; next < r->count;) {
         int count = 0;
-        while (next < r->path_count && count < r->batch) {
-            const char *path = r->paths[next++];
+        while (next < r->count && count < r->batch) {
+            const char *path = r->inputs[next++].path;
             if (tl_image_load(r->context, path, preprocess, rgb + (size_t)count * bytes) == TL_OK)
                 names[count++] = path;
             else
@@ -212,21 +239,30 @@ static int with_predictor(request *r, tl_device *device)
     uint8_t *rgb = cli_alloc(batch * (size_t)crop * (size_t)crop * 3);
     float *logits = cli_alloc(batch * (size_t)tl_model_class_count(r->model) * sizeof(*logits));
     const char **names = cli_alloc(batch * sizeof(*names));
-    r->images = json_array();
     int code = predict(r, rgb, logits, names);
-    if (r->json) {
-        json_t *object = json_object();
-        json_object_set_new(object, "model", cli_json_text(r->model_path));
-        json_object_set_new(object, "images", r->images);
-        cli_json_print(object);
-    } else {
-        json_decref(r->images);
-    }
     free(names);
     free(logits);
     free(rgb);
     tl_predictor_destroy(r->predictor);
     return code;
+}
+
+static int with_masks(request *r, tl_device *device)
+{
+    cli_masks masks = {.context = r->context, .model = r->model, .device = device, .folder = r->mask_dir, .overlay = r->overlay,
+                       .probabilities = r->probabilities, .batch = r->batch, .images = r->inputs, .count = r->count,
+                       .list = r->json ? r->images : NULL};
+    return cli_masks_write(&masks);
+}
+
+/* Masks want a place to go to, and classes of images none. */
+static int check_head(const request *r)
+{
+    if (cli_segments(r->model) && !r->mask_dir)
+        return cli_usage("predict", "%s labels pixels: where to? --mask-dir DIR", r->model_path);
+    if (!cli_segments(r->model) && (r->mask_dir || r->overlay || r->probabilities))
+        return cli_usage("predict", "%s tells images apart, not pixels: no mask comes of it", r->model_path);
+    return CLI_DONE;
 }
 
 static int work(request *r)
@@ -237,13 +273,25 @@ static int work(request *r)
         return CLI_FAILED;
     int code = cli_model_open(r->context, r->model_path, &r->model);
     if (code == CLI_DONE)
+        code = check_head(r);
+    if (code == CLI_DONE)
         code = cli_device_open(r->context, &r->device, &device);
     if (r->batch == 0)
         r->batch = 8;
-    if ((size_t)r->batch > r->path_count)
-        r->batch = (int)r->path_count;
-    if (code == CLI_DONE)
-        code = with_predictor(r, device);
+    if ((size_t)r->batch > r->count)
+        r->batch = (int)r->count;
+    if (code == CLI_DONE) {
+        r->images = json_array();
+        code = cli_segments(r->model) ? with_masks(r, device) : with_predictor(r, device);
+        if (r->json) {
+            json_t *object = json_object();
+            json_object_set_new(object, "model", cli_json_text(r->model_path));
+            json_object_set_new(object, "images", r->images);
+            cli_json_print(object);
+        } else {
+            json_decref(r->images);
+        }
+    }
     tl_model_destroy(r->model);
     tl_device_close(device);
     tl_context_destroy(r->context);
@@ -258,6 +306,9 @@ static int run(int argc, char **argv)
     while ((letter = cli_next_option(&cli_predict, argc, argv, &value, &code)) > 0)
         switch (letter) {
         case CLI_JSON: r.json = true; break;
+        case CLI_MASK_DIR: r.mask_dir = value; break;
+        case CLI_OVERLAY: r.overlay = true; break;
+        case CLI_PROBABILITIES: r.probabilities = true; break;
         case CLI_TOP:
             if (!cli_option_int(&cli_predict, "top", value, 1, 100000, &r.top))
                 return CLI_USAGE;
@@ -278,20 +329,24 @@ static int run(int argc, char **argv)
     for (int i = optind + 1; i < argc; i++)
         if (add_operand(&r, argv[i]) != CLI_DONE)
             failed = CLI_FAILED;
-    code = r.path_count > 0 ? work(&r) : CLI_FAILED;
-    for (size_t i = 0; i < r.path_count; i++)
-        free(r.paths[i]);
-    free(r.paths);
+    code = r.count > 0 ? work(&r) : CLI_FAILED;
+    for (size_t i = 0; i < r.count; i++) {
+        free(r.inputs[i].path);
+        free(r.inputs[i].name);
+    }
+    free(r.inputs);
     return code == CLI_DONE ? failed : code;
 }
 
 const cli_verb cli_predict = {
     .name = "predict",
     .usage = "[OPTION]... MODEL IMAGE...",
-    .summary = "Says which class each image shows.",
-    .details = "MODEL is a file that tl train or tl convert wrote; a folder stands for the images in it. Prints a line an\n"
-               "image: path, class and probability, separated by tabs. An image that cannot be read is reported, the\n"
-               "others go on, and the exit code is 1.\n",
+    .summary = "Says which class each image shows, or of a segmenter, each pixel.",
+    .details = "MODEL is a file that tl train or tl convert wrote; a folder stands for the images in it, - for a list of\n"
+               "paths on standard input. Prints a line an image: path, class and probability, separated by tabs. A segmenter\n"
+               "writes DIR/NAME.png, a palette image of the class of every pixel, as large as the image, and prints path,\n"
+               "mask, and each class with its share of the pixels. An image that cannot be read is reported, the others go\n"
+               "on, and the exit code is 1.\n",
     .options = options,
     .run = run,
 };

@@ -123,6 +123,16 @@ int cli_model_open(tl_context *context, const char *path, tl_model **model)
     return CLI_FAILED;
 }
 
+const char *cli_class_name(const tl_model *model, int index, char text[16])
+{
+    const char *name = tl_model_class(model, index);
+    if (!name) {
+        snprintf(text, 16, "%d", index);
+        name = text;
+    }
+    return name;
+}
+
 static const char *const head_names[] = {[TL_HEAD_NATIVE] = "native", [TL_HEAD_LINEAR] = "linear", [TL_HEAD_FCN] = "fcn",
                                          [TL_HEAD_DEEPLABV3] = "deeplabv3", [TL_HEAD_LITE] = "lite"};
 

@@ -42,6 +42,9 @@ int cli_model_open(tl_context *context, const char *path, tl_model **model);
 const char *cli_head_name(tl_head head);
 bool cli_head_named(const char *name, tl_head *head);
 
+/* The class's name; where it has none, its number, put into text. */
+const char *cli_class_name(const tl_model *model, int index, char text[16]);
+
 /* Does the model tell pixels apart, not images? */
 bool cli_segments(const tl_model *model);
 

@@ -4,7 +4,7 @@ tl_include_HEADERS = \
 	%reldir%/include/tl/backend.h %reldir%/include/tl/bench.h %reldir%/include/tl/context.h \
 	%reldir%/include/tl/dataset.h %reldir%/include/tl/device.h %reldir%/include/tl/features.h \
 	%reldir%/include/tl/image.h %reldir%/include/tl/metrics.h \
-	%reldir%/include/tl/model.h %reldir%/include/tl/selftest.h %reldir%/include/tl/status.h \
+	%reldir%/include/tl/model.h %reldir%/include/tl/segment.h %reldir%/include/tl/selftest.h %reldir%/include/tl/status.h \
 	%reldir%/include/tl/tl.h %reldir%/include/tl/train.h %reldir%/include/tl/tune.h \
 	%reldir%/include/tl/version.h %reldir%/include/tl/weights.h
 

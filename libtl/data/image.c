@@ -54,6 +54,39 @@ tl_status tl_image_load(tl_context *context, const char *path, const tl_preproce
     return status;
 }
 
+static tl_status load_whole(tl__reader *reader, const char *path, tl_picture *out) {
+    tl__resampler *resampler = &reader->resampler;
+    resampler->crop = 0;
+    TL__TRY(tl__reader_load(reader, path, NULL));
+    tl_picture made = {.size = sizeof made, .width = resampler->x.out, .height = resampler->y.out,
+                       .file_width = reader->width, .file_height = reader->height};
+    made.rgb = tl__alloc(reader->context, (size_t)made.width * (size_t)made.height * 3);
+    if (!made.rgb)
+        return tl__fail_at(reader->context, TL_ERROR_MEMORY, "%s", path);
+    tl__resampler_finish(resampler, made.rgb);
+    const size_t size = out->size;
+    memcpy(out, &made, size < sizeof made ? size : sizeof made);
+    out->size = size;
+    return TL_OK;
+}
+
+tl_status tl_picture_load(tl_context *context, const char *path, const tl_preprocess *preprocess, tl_picture *picture) {
+    if (!path || !picture || !picture->size)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "tl_picture_load needs a path and a picture whose size is set");
+    tl__reader *reader;
+    TL__TRY(tl__reader_create(context, preprocess, &reader));
+    tl_status status = load_whole(reader, path, picture);
+    if (status == TL_OK && reader->notice[0])
+        tl__log(context, TL_LOG_WARNING, "%s", reader->notice);
+    tl__reader_destroy(reader);
+    return status;
+}
+
+void tl_picture_release(tl_context *context, tl_picture *picture) {
+    tl__free(context, picture->rgb);
+    picture->rgb = NULL;
+}
+
 void tl_image_normalize(const tl_preprocess *preprocess, const uint8_t *rgb, size_t pixels, float *out) {
     float table[256][3];
     for (int i = 0; i < 256; i++)

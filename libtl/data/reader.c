@@ -89,6 +89,8 @@ tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height, 
         part = tl__resampler_eighths(&reader->resampler, (int)width, (int)height);
     if (eighths)
         *eighths = part;
+    reader->width = (int)width;
+    reader->height = (int)height;
     tl_status status = tl__resampler_begin(&reader->resampler, (int)width, (int)height, part);
     return status == TL_OK ? status : tl__fail_at(reader->context, status, "%s", name);
 }
@@ -114,7 +116,7 @@ static tl_status read_any(tl__reader *reader, uint8_t *rgb) {
         status = tl__fail(reader->context, TL_ERROR_FORMAT, "%s: the file is empty", source->name);
     else
         status = tl__fail(reader->context, TL_ERROR_FORMAT, "%s: neither a PNG nor a JPEG", source->name);
-    if (status == TL_OK)
+    if (status == TL_OK && rgb)
         tl__resampler_finish(&reader->resampler, rgb);
     return status;
 }

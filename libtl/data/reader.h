@@ -27,6 +27,7 @@ typedef struct tl__reader {
     uint8_t *buffer; /* the source's */
     uint8_t *pixels; /* the decoders': rows */
     size_t pixels_capacity;
+    int width, height; /* of the image that was begun last, in its file */
     struct tl__jpeg *jpeg; /* made for the first JPEG */
     /* What is odd about the image that was read last though it could be read, "" if nothing: "NAME: 16-bit grey ..." */
     char notice[512];
@@ -39,7 +40,8 @@ tl_status tl__preprocess_take(tl_context *context, const tl_preprocess *preproce
 tl_status tl__reader_create(tl_context *context, const tl_preprocess *preprocess, tl__reader **out);
 void tl__reader_destroy(tl__reader *reader);
 
-/* crop * crop * 3 bytes into rgb, untouched on failure. As tl_image_load, but odd images are only noted. */
+/* crop * crop * 3 bytes into rgb, untouched on failure. As tl_image_load, but odd images are only noted. With rgb NULL
+ * everything is done but tl__resampler_finish, which remains the caller's. */
 tl_status tl__reader_load(tl__reader *reader, const char *path, uint8_t *rgb);
 tl_status tl__reader_decode(tl__reader *reader, const char *name, const void *data, size_t size, uint8_t *rgb);
 

@@ -84,9 +84,9 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, double extent, i
         return TL_OK; /* the last image's, and the crop never changes */
     axis->in = 0; /* until it is planned */
     axis->extent = extent;
-    int64_t spare = size - crop, first = 0;
+    int64_t spare = crop ? size - crop : 0, first = 0;
     axis->pad = 0;
-    axis->out = crop;
+    axis->out = crop ? crop : (int)size;
     if (spare < 0) {
         axis->pad = (int)(-spare / 2);
         axis->out = (int)size;
@@ -148,6 +148,9 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, i
         columns = width <= height ? resampler->resize : length;
         rows = width <= height ? length : resampler->resize;
     }
+    if (!resampler->crop && columns * rows > (int64_t)1 << 28)
+        return tl__fail(resampler->context, TL_ERROR_LIMIT, "%lld x %lld pixels after resizing are more than 2^28",
+                        (long long)columns, (long long)rows);
     double part = eighths / 8.0;
     TL__TRY(axis_plan(&resampler->x, resampler->context, width * part, columns, resampler->crop));
     TL__TRY(axis_plan(&resampler->y, resampler->context, height * part, rows, resampler->crop));
@@ -318,7 +321,8 @@ static void finish_row(const tl__resampler *resampler, int index, uint8_t *work,
 
 void tl__resampler_finish(tl__resampler *resampler, uint8_t *out) {
     const tl__axis *x = &resampler->x, *y = &resampler->y;
-    size_t line = 3 * (size_t)resampler->crop, left = 3 * (size_t)x->pad, bytes = 3 * (size_t)x->out;
+    const int crop = resampler->crop;
+    size_t line = 3 * (size_t)(crop ? crop : x->out), left = 3 * (size_t)x->pad, bytes = 3 * (size_t)x->out;
     uint8_t *work = resampler->rows + 3 * (size_t)(resampler->columns_first ? x->count : x->out) * (size_t)y->count;
     memset(out, 0, (size_t)y->pad * line);
     out += (size_t)y->pad * line;
@@ -327,5 +331,6 @@ void tl__resampler_finish(tl__resampler *resampler, uint8_t *out) {
         finish_row(resampler, i, work, out + left);
         memset(out + left + bytes, 0, line - left - bytes);
     }
-    memset(out, 0, (size_t)(resampler->crop - y->pad - y->out) * line);
+    if (crop)
+        memset(out, 0, (size_t)(crop - y->pad - y->out) * line);
 }

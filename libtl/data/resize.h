@@ -51,7 +51,7 @@ tl__resize_column tl__resize_column_avx2;
 /* Its buffers are kept from image to image. */
 typedef struct tl__resampler {
     tl_context *context;
-    int resize, crop;
+    int resize, crop;   /* crop 0: the whole image is shown */
     tl__axis x, y;
     bool columns_first; /* the vertical pass comes first */
     uint8_t *rows;      /* y.count rows: of x.out pixels, or of x.count where columns come first; then work space */
@@ -68,13 +68,14 @@ void tl__resampler_free(tl__resampler *resampler);
 int tl__resampler_eighths(const tl__resampler *resampler, int width, int height);
 
 /* Begins an image of width * height <= 2^28 pixels, which come at eighths / 8 of that size (rounded up). From here on
- * x.first, x.count, y.first and y.count say which of those pixels are needed. TL_ERROR_MEMORY. */
+ * x.first, x.count, y.first and y.count say which of those pixels are needed. TL_ERROR_MEMORY; TL_ERROR_LIMIT: without
+ * a crop, more than 2^28 pixels. */
 tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, int eighths);
 
 /* Takes pixels x.first .. of row y as RGB. Rows must come in order; those that are not needed may be left out. */
 void tl__resampler_row(tl__resampler *resampler, int y, const uint8_t *rgb);
 
-/* After the last row: writes crop * crop * 3 bytes. */
+/* After the last row: writes crop * crop * 3 bytes, without a crop x.out * y.out * 3. */
 void tl__resampler_finish(tl__resampler *resampler, uint8_t *out);
 
 #endif

@@ -3,20 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/npy.h"
 #include "train/extract.h"
 
 /* Numbers in files are little endian. */
 static void put_le(uint8_t *out, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++)
         out[i] = (uint8_t)(value >> 8 * i);
-}
-
-static void order_floats(float *values, int64_t count) {
-    for (int64_t i = 0; !TL__LITTLE_ENDIAN && i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        put_le((uint8_t *)&values[i], bits, 4);
-    }
 }
 
 static int64_t image_count(const tl_features *f) {
@@ -53,7 +46,7 @@ static tl_status read_row(void *user, size_t index, void *out) {
         return TL_OK;
     }
     tl_features_read(f, i, out);
-    order_floats(out, (int64_t)f->features->count);
+    tl__npy_order(out, (int64_t)f->features->count);
     return TL_OK;
 }
 
@@ -85,30 +78,15 @@ static tl_status save_safetensors(const tl_features *f, const char *path) {
     return status;
 }
 
-/* ---- npy: a magic, a version, the length of a Python dictionary padded to 64 bytes, the numbers ---- */
-
-static tl_status write_npy_header(tl__writer *writer, const char *type, int64_t count, int64_t columns) {
-    char shape[64], text[192] = "\x93NUMPY\x01";
-    if (columns)
-        snprintf(shape, sizeof shape, "%lld, %lld", (long long)count, (long long)columns);
-    else
-        snprintf(shape, sizeof shape, "%lld,", (long long)count);
-    int length =
-        snprintf(text + 10, sizeof text - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, shape);
-    int padded = (10 + length + 1 + 63) / 64 * 64;
-    memset(text + 10 + length, ' ', (size_t)(padded - 10 - length));
-    text[padded - 1] = '\n';
-    put_le((uint8_t *)text + 8, (uint64_t)(padded - 10), 2);
-    return tl__writer_write(writer, text, (size_t)padded);
-}
+/* ---- npy ---- */
 
 static tl_status write_features(tl__writer *writer, const tl_features *f) {
     size_t count = f->features->count;
     float *row = tl__alloc(f->model->context, count * sizeof *row);
-    tl_status status = row ? write_npy_header(writer, "<f4", image_count(f), (int64_t)count) : TL_ERROR_MEMORY;
+    tl_status status = row ? tl__npy_begin(writer, "<f4", 2, (const int64_t[]){image_count(f), (int64_t)count}) : TL_ERROR_MEMORY;
     for (size_t i = 0; i < (size_t)image_count(f) && status == TL_OK; i++) {
         tl_features_read(f, i, row);
-        order_floats(row, (int64_t)count);
+        tl__npy_order(row, (int64_t)count);
         status = tl__writer_write(writer, row, count * sizeof *row);
     }
     tl__free(f->model->context, row);
@@ -116,7 +94,7 @@ static tl_status write_features(tl__writer *writer, const tl_features *f) {
 }
 
 static tl_status write_labels(tl__writer *writer, const tl_features *f) {
-    TL__TRY(write_npy_header(writer, "<i8", image_count(f), 0));
+    TL__TRY(tl__npy_begin(writer, "<i8", 1, (const int64_t[]){image_count(f)}));
     for (size_t i = 0; i < (size_t)image_count(f); i++) {
         uint8_t label[8];
         put_le(label, (uint64_t)tl_dataset_label(f->dataset, i), 8);

@@ -48,6 +48,25 @@ TL_API void tl_preprocess_init(tl_preprocess *preprocess, size_t size);
  * message names the file; `rgb` is untouched on failure. */
 TL_API tl_status tl_image_load(tl_context *context, const char *path, const tl_preprocess *preprocess, uint8_t *rgb);
 
+/* An image as a whole, as segmentation sees it. */
+typedef struct tl_picture {
+    size_t size;
+    int width, height;           /* of rgb */
+    int file_width, file_height; /* of the image in its file */
+    uint8_t *rgb;                /* width * height * 3 bytes, row by row */
+} tl_picture;
+
+/* As tl_image_load, without the crop: resize 0 gives the image at its own size. picture->size is the caller's; what is
+ * in it is the caller's to release. Errors as tl_image_load; TL_ERROR_LIMIT also for more than 2^28 pixels after resizing. */
+TL_API tl_status tl_picture_load(tl_context *context, const char *path, const tl_preprocess *preprocess, tl_picture *picture);
+TL_API void tl_picture_release(tl_context *context, tl_picture *picture);
+
+/* Writes a PNG, whole or not at all: of `colours` entries of a palette (3 bytes each, 1 to 256), an index a pixel; or,
+ * with colours 0, of RGB, 3 bytes a pixel. TL_ERROR_ARGUMENT: an index beyond the palette; a size that is not 1 to 2^28
+ * pixels. TL_ERROR_IO, TL_ERROR_MEMORY. */
+TL_API tl_status tl_image_save(tl_context *context, const char *path, int width, int height, const uint8_t *pixels,
+                               const uint8_t *palette, int colours);
+
 /* As torchvision's Normalize(ToTensor(.)): y = (byte / 255 - mean[c]) / std[c], every step rounded to float.
  * `rgb` and `out` have `pixels` * 3 elements, channels innermost. */
 TL_API void tl_image_normalize(const tl_preprocess *preprocess, const uint8_t *rgb, size_t pixels, float *out);

@@ -16,6 +16,7 @@
 #include <tl/image.h>
 #include <tl/metrics.h>
 #include <tl/model.h>
+#include <tl/segment.h>
 #include <tl/selftest.h>
 #include <tl/status.h>
 #include <tl/train.h>
