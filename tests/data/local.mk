@@ -1,8 +1,8 @@
 # tests/data
 EXTRA_DIST += %reldir%/pictures
 
-check_PROGRAMS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache
-TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache
+check_PROGRAMS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache %reldir%/picture
+TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache %reldir%/picture
 
 %canon_reldir%_images_SOURCES = %reldir%/images.c
 %canon_reldir%_images_CFLAGS = $(TL_TEST_CFLAGS)
@@ -23,3 +23,7 @@ TESTS += %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldi
 %canon_reldir%_cache_SOURCES = %reldir%/cache.c %reldir%/support.h %reldir%/support.c
 %canon_reldir%_cache_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_cache_LDADD = $(TL_TEST_LDADD)
+
+%canon_reldir%_picture_SOURCES = %reldir%/picture.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_picture_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_picture_LDADD = $(TL_TEST_LDADD)

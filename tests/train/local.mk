@@ -1,5 +1,5 @@
 TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract \
-	%reldir%/rates %reldir%/confusion
+	%reldir%/rates %reldir%/confusion %reldir%/label
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_passes_SOURCES = %reldir%/passes.c %reldir%/support.c %reldir%/support.h
@@ -26,3 +26,6 @@ TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_confusion_SOURCES = %reldir%/confusion.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_confusion_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_confusion_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_label_SOURCES = %reldir%/label.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_label_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_label_LDADD = $(TL_TEST_LDADD)
