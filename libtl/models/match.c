@@ -57,7 +57,8 @@ static bool may_be_extra(const tl_model *model, const tl__archive *archive, cons
     if (is_trunk_of(model, archive)) {
         char own[160];
         snprintf(own, sizeof own, "backbone.%.140s", name);
-        return tl__model_find(model, own) || strncmp(name, model->arch->head, strcspn(model->arch->head, ".")) == 0;
+        return tl__model_find(model, own) || strncmp(name, "fc.", 3) == 0 ||
+               strncmp(name, model->arch->head, strcspn(model->arch->head, ".")) == 0;
     }
     if (tl__model_segments(model))
         return model->options.no_auxiliary && strncmp(name, "aux_classifier.", 15) == 0;

@@ -81,7 +81,7 @@ static tl_status describe(saving *s) {
     TL__TRY(add_json(s, "libtl.width", json_real(options->width)));
     if (tl__model_segments(s->model)) {
         TL__TRY(add_json(s, "libtl.output_stride", json_integer(options->output_stride)));
-        TL__TRY(add_json(s, "libtl.auxiliary", json_integer(!options->no_auxiliary)));
+        TL__TRY(add_json(s, "libtl.auxiliary", json_integer(tl__model_find(s->model, "aux_classifier.0.weight") != NULL)));
     }
     return add_json(s, "libtl.dropout", json_real(options->dropout));
 }
