@@ -93,7 +93,7 @@ static tl_status evaluate(tl_model *model, tl_device *device, const tl_dataset *
     tl_status status = tl__engine_create(model, device, &engine);
     if (status == TL_OK) {
         tl__draw_options draw = {.batch = tl__engine_chunk(engine, batch), .height = model->preprocess.crop, .width = model->preprocess.crop};
-        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, -1, &runner);
+        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, NULL, &runner);
     }
     if (status == TL_OK)
         tl__plan_log(runner->plans[0].plan);

@@ -107,14 +107,15 @@ static tl_status make_features(run *r, char reason[128]) {
 /* Without computing any: they are taken to have room in a folder. */
 static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_train_options *o = r->options;
-    int cut = r->trainer->cut;
+    const tl__cut *cut = &r->trainer->cut;
     tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
     tl__runner *runner;
     TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
     uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0),
              bytes = images * runner->output_count * sizeof(float);
     report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
-    tl__feature_reason(reason, tl__plan_value(runner->plans[0].plan, cut)->name, bytes, report->features_cached);
+    char names[96];
+    tl__feature_reason(reason, tl__runner_cut_text(runner, names, sizeof names), bytes, report->features_cached);
     tl_status status = note_plan(r, runner->plans[0].plan);
     tl__runner_destroy(runner);
     return status;
@@ -124,13 +125,13 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
  * *reason: up to where, or why not. */
 static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_trainer *trainer = r->trainer;
-    bool wanted = r->options->cache_features && trainer->cut >= 0;
+    bool wanted = r->options->cache_features && trainer->cut.count > 0;
     report->cache = reason;
     if (!wanted)
         snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
     if (wanted && r->dry)
         return rehearse_features(r, report, reason);
-    bool serve = wanted && r->features && r->features->cut == trainer->cut;
+    bool serve = wanted && r->features && tl__cut_equal(&r->features->cut, &trainer->cut);
     if (!serve)
         drop_features(r);
     if (wanted && !serve)
@@ -192,7 +193,7 @@ static tl_status begin_stage(run *r, size_t index) {
         bool from_features = report.features_cached;
         int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
         tl__draw_options draw = tl__trainer_draw(trainer, at_once);
-        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut,
+        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, &trainer->cut,
                                   &r->val_runner));
         TL__TRY(note_plan(r, r->val_runner->plans[0].plan));
     }
