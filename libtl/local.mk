@@ -1,7 +1,7 @@
 # libtl itself. libtl-all.la is everything as a convenience library; the tests link it to reach what is not exported.
 tl_includedir = $(includedir)/tl
 tl_include_HEADERS = \
-	%reldir%/include/tl/backend.h %reldir%/include/tl/bench.h %reldir%/include/tl/context.h \
+	%reldir%/include/tl/augment.h %reldir%/include/tl/backend.h %reldir%/include/tl/bench.h %reldir%/include/tl/context.h \
 	%reldir%/include/tl/dataset.h %reldir%/include/tl/device.h %reldir%/include/tl/features.h \
 	%reldir%/include/tl/image.h %reldir%/include/tl/metrics.h \
 	%reldir%/include/tl/model.h %reldir%/include/tl/segment.h %reldir%/include/tl/selftest.h %reldir%/include/tl/status.h \

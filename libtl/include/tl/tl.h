@@ -8,6 +8,7 @@
 #ifndef TL_TL_H
 #define TL_TL_H
 
+#include <tl/augment.h>
 #include <tl/bench.h>
 #include <tl/context.h>
 #include <tl/dataset.h>

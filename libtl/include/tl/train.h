@@ -2,6 +2,7 @@
 #ifndef TL_TRAIN_H
 #define TL_TRAIN_H
 
+#include <tl/augment.h>
 #include <tl/dataset.h>
 #include <tl/device.h>
 #include <tl/model.h>
@@ -126,6 +127,9 @@ typedef struct tl_train_options {
      * not work there is logged as a warning and done without; features that have no room there go to memory, up to a
      * quarter of the machine's. */
     const char *cache_folder;
+    const tl_augment *augment; /* random changes to the training images, not to val's; NULL (default): none. With any,
+                                * features are not cached: every epoch sees other images */
+    const float *class_weights; /* [classes], in the loss of every step and of evaluation; >= 0; NULL (default): all 1 */
 } tl_train_options;
 TL_API void tl_train_options_init(tl_train_options *options, size_t size);
 
