@@ -36,7 +36,7 @@ static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl
         return;
     const int64_t *map = graph->values[p->logits].desc.shape;
     const bool second = p->auxiliary >= 0;
-    const int ignored = tl__model_segments(trainer->model) ? TL__IGNORED : -1;
+    const int ignored = tl__model_segments(trainer->model) ? TL_IGNORED : -1;
     p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, map[1], map[2]}), "target");
     p->loss = tl__cross_entropy(graph, p->logits, p->target, -1, "loss", ignored, 0, 1);
     if (second)
@@ -343,7 +343,7 @@ static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int co
     const bool segments = tl__model_segments(trainer->model);
     const int64_t each = segments ? (int64_t)trainer->height * trainer->width : 1;
     for (int64_t i = 0; i < count * each; i++)
-        if ((labels[i] < 0 || labels[i] >= trainer->model->options.classes) && !(segments && labels[i] == TL__IGNORED))
+        if ((labels[i] < 0 || labels[i] >= trainer->model->options.classes) && !(segments && labels[i] == TL_IGNORED))
             return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "label %d where there are %d classes", (int)labels[i], trainer->model->options.classes);
     return TL_OK;
 }

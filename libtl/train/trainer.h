@@ -8,7 +8,6 @@
 #include "train/rows.h"
 #include "train/score.h"
 
-#define TL__IGNORED 255 /* the label of pixels that do not count */
 
 struct tl_trainer {
     tl_context *context;
