@@ -24,7 +24,9 @@ typedef struct run {
     tl__runner *val_runner;
     uint32_t *order;
     float *rows;     /* a batch of features */
-    int32_t *labels; /* and its labels */
+    int32_t *labels; /* and its labels, of images or pixels */
+    size_t each;     /* labels of an image */
+    uint8_t *targets[TL__FEATURE_SETS]; /* of a segmenter that reads features: all labels of both sets */
     int64_t *confusion; /* of val, this epoch's */
     int epoch, epochs;
     tl_progress progress;
@@ -69,6 +71,30 @@ static void drop_features(run *r) {
     r->features = NULL;
     tl__free(r->context, r->rows);
     r->rows = NULL;
+    for (int s = 0; s < TL__FEATURE_SETS; s++) {
+        tl__free(r->context, r->targets[s]);
+        r->targets[s] = NULL;
+    }
+}
+
+/* Masks are small beside features: they stay in memory, whether the features were computed or found. */
+static tl_status read_targets(run *r, int set, const tl_dataset *dataset, tl__loader *loader) {
+    const size_t images = tl_dataset_size(dataset);
+    uint8_t *out = r->targets[set] = tl__calloc(r->context, images, r->each);
+    if (!out)
+        return TL_ERROR_MEMORY;
+    TL__TRY(tl__loader_start(loader, NULL, images));
+    for (size_t done = 0; done < images;) {
+        const int32_t *labels;
+        int count;
+        TL__TRY(tl__loader_next(loader, NULL, &labels, NULL, &count));
+        for (size_t i = 0; i < (size_t)count * r->each; i++)
+            *out++ = (uint8_t)labels[i];
+        done += (size_t)count;
+        if (tl__cancelled(r->context))
+            return tl__fail(r->context, TL_CANCELLED, "cancelled while reading masks: %zu of %zu", done, images);
+    }
+    return TL_OK;
 }
 
 static void begin_features_phase(void *user) {
@@ -101,7 +127,11 @@ static tl_status make_features(run *r, char reason[128]) {
     if (!r->features)
         return TL_OK;
     r->rows = tl__alloc(r->context, (size_t)o->batch * r->features->count * sizeof *r->rows);
-    return r->rows ? TL_OK : TL_ERROR_MEMORY;
+    if (!r->rows)
+        return TL_ERROR_MEMORY;
+    for (int s = 0; s < TL__FEATURE_SETS && request.sets[s] && tl__model_segments(r->model); s++)
+        TL__TRY(read_targets(r, s, request.sets[s], request.loaders[s]));
+    return TL_OK;
 }
 
 /* Without computing any: they are taken to have room in a folder. */
@@ -191,7 +221,8 @@ static tl_status begin_stage(run *r, size_t index) {
     TL__TRY(note_plan(r, plan));
     if (r->val) {
         bool from_features = report.features_cached;
-        int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
+        /* logits of pixels are large */
+        int at_once = from_features && !tl__model_segments(r->model) ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
         tl__draw_options draw = tl__trainer_draw(trainer, at_once);
         TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, &trainer->cut,
                                   &r->val_runner));
@@ -227,8 +258,10 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
         return TL_OK;
     }
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
-    for (int i = 0; i < *count; i++)
-        r->labels[i] = tl_dataset_label(r->train, r->order[first + (size_t)i]);
+    for (size_t i = 0; i < (size_t)*count; i++)
+        for (size_t k = 0; k < r->each; k++)
+            r->labels[i * r->each + k] = r->targets[0] ? r->targets[0][r->order[first + i] * r->each + k]
+                                                       : tl_dataset_label(r->train, r->order[first + i]);
     tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;
@@ -266,7 +299,7 @@ static tl_status validate(run *r, tl_score *score) {
     memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
     if (r->features)
-        TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, &tally));
+        TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, r->targets[1], &tally));
     else
         TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &tally));
     *score = tl__tally_score(&tally);
@@ -309,6 +342,9 @@ static tl_status run_epoch(run *r, size_t stage, int stage_epoch) {
 
 static tl_status check_data(run *r) {
     size_t classes = tl_dataset_class_count(r->train);
+    TL__TRY(tl__data_fits(r->model, r->train));
+    if (r->val)
+        TL__TRY(tl__data_fits(r->model, r->val));
     if (classes < 2)
         return tl__fail(r->context, TL_ERROR_DATA, "there is only one class, \"%s\": nothing to tell apart", tl_dataset_class(r->train, 0));
     if (classes != (size_t)r->model->options.classes)
@@ -345,7 +381,8 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     if (r->dry)
         return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
-    r->labels = tl__alloc(r->context, (size_t)r->options->batch * sizeof *r->labels);
+    r->each = tl__model_segments(r->model) ? (size_t)preprocess->crop * (size_t)preprocess->crop : 1;
+    r->labels = tl__calloc(r->context, (size_t)r->options->batch * r->each, sizeof *r->labels);
     if (!r->order || !r->labels)
         return TL_ERROR_MEMORY;
     size_t classes = (size_t)r->model->options.classes;
