@@ -6,6 +6,10 @@
 static void names_release(tl_context *context, tl__names *names) {
     if (!names || --names->users)
         return;
+    if (names->masks)
+        tl__free(context, names->masks->colours);
+    tl__free(context, names->masks);
+    tl__free(context, names->class_text);
     tl__free(context, names->classes);
     tl__free(context, names->text);
     tl__free(context, names);
@@ -36,6 +40,10 @@ void tl_dataset_destroy(tl_dataset *dataset) {
     tl__free(dataset->context, dataset);
 }
 
+tl_status tl__dataset_create(tl_context *context, tl_dataset **out) {
+    return create(context, NULL, out);
+}
+
 tl_status tl_dataset_open(tl_context *context, const char *folder, tl_dataset **out) {
     if (!folder || !*folder || !out)
         return tl__fail(context, TL_ERROR_ARGUMENT, "tl_dataset_open needs a folder and a place for the data set");
@@ -50,7 +58,15 @@ tl_status tl_dataset_open(tl_context *context, const char *folder, tl_dataset **
     return TL_OK;
 }
 
-/* ---- splitting ---- */
+/* ---- splitting: each class apart, images with masks all together ---- */
+
+static size_t group_count(const tl_dataset *d) {
+    return d->names->masks ? 1 : d->names->class_count;
+}
+
+static size_t group_size(const tl_dataset *d, size_t group) {
+    return d->names->masks ? d->count : d->class_sizes[group];
+}
 
 /* Room for `count` images and the sizes of the classes. */
 static tl_status part_create(tl_context *context, const tl_dataset *of, size_t count, tl_dataset **out) {
@@ -69,7 +85,8 @@ static tl_status part_create(tl_context *context, const tl_dataset *of, size_t c
 
 static void part_add(tl_dataset *d, const tl__image_entry *image) {
     d->images[d->count++] = *image;
-    d->class_sizes[image->label]++;
+    if (!d->names->masks)
+        d->class_sizes[image->label]++;
 }
 
 static size_t held_count(size_t images, double fraction) {
@@ -78,14 +95,15 @@ static size_t held_count(size_t images, double fraction) {
     return count < images ? count : images - 1;
 }
 
-/* Marks the images of one class, which begin at `first`, that are held out. */
-static void draw(const tl_dataset *d, size_t label, size_t first, double fraction, uint64_t seed, uint32_t *order,
+/* Marks the images of one group, which begin at `first`, that are held out. */
+static void draw(const tl_dataset *d, size_t group, size_t first, double fraction, uint64_t seed, uint32_t *order,
                  bool *held) {
-    size_t images = d->class_sizes[label], count = held_count(images, fraction);
+    size_t images = group_size(d, group), count = held_count(images, fraction);
     for (size_t i = 0; i < images; i++)
         order[i] = (uint32_t)i;
     tl__random random;
-    tl__random_start(&random, seed, tl__fnv1a64("split") ^ tl__fnv1a64(d->names->classes[label]));
+    const char *name = d->names->masks ? "" : d->names->classes[group];
+    tl__random_start(&random, seed, tl__fnv1a64("split") ^ tl__fnv1a64(name));
     tl__random_shuffle(&random, order, images);
     for (size_t i = 0; i < count; i++)
         held[first + order[i]] = true;
@@ -94,9 +112,9 @@ static void draw(const tl_dataset *d, size_t label, size_t first, double fractio
 static tl_status split(tl_context *context, const tl_dataset *d, double fraction, uint64_t seed, uint32_t *order,
                        bool *held, tl_dataset **rest, tl_dataset **held_out) {
     size_t first = 0, count = 0;
-    for (size_t label = 0; label < d->names->class_count; first += d->class_sizes[label++]) {
-        draw(d, label, first, fraction, seed, order, held);
-        count += held_count(d->class_sizes[label], fraction);
+    for (size_t group = 0; group < group_count(d); first += group_size(d, group++)) {
+        draw(d, group, first, fraction, seed, order, held);
+        count += held_count(group_size(d, group), fraction);
     }
     tl_dataset *a, *b;
     TL__TRY(part_create(context, d, d->count - count, &a));
@@ -119,7 +137,9 @@ tl_status tl_dataset_split(tl_context *context, const tl_dataset *dataset, doubl
     if (!(fraction > 0.0 && fraction < 1.0))
         return tl__fail(context, TL_ERROR_ARGUMENT, "the fraction to hold out is %g and must be between 0 and 1",
                         fraction);
-    for (size_t label = 0; label < dataset->names->class_count; label++)
+    if (dataset->names->masks && dataset->count < 2)
+        return tl__fail(context, TL_ERROR_DATA, "one image cannot be split");
+    for (size_t label = 0; !dataset->names->masks && label < dataset->names->class_count; label++)
         if (dataset->class_sizes[label] < 2)
             return tl__fail(context, TL_ERROR_DATA, "class \"%s\" has one image, which cannot be split",
                             dataset->names->classes[label]);
@@ -168,7 +188,7 @@ const char *const *tl_dataset_classes(const tl_dataset *dataset) {
 }
 
 size_t tl_dataset_class_size(const tl_dataset *dataset, size_t index) {
-    return index < dataset->names->class_count ? dataset->class_sizes[index] : 0;
+    return !dataset->names->masks && index < dataset->names->class_count ? dataset->class_sizes[index] : 0;
 }
 
 const char *tl_dataset_path(const tl_dataset *dataset, size_t index) {
@@ -176,5 +196,13 @@ const char *tl_dataset_path(const tl_dataset *dataset, size_t index) {
 }
 
 int tl_dataset_label(const tl_dataset *dataset, size_t index) {
-    return index < dataset->count ? dataset->images[index].label : -1;
+    return index < dataset->count && !dataset->names->masks ? dataset->images[index].label : -1;
+}
+
+bool tl_dataset_has_masks(const tl_dataset *dataset) {
+    return dataset->names->masks != NULL;
+}
+
+const char *tl_dataset_mask(const tl_dataset *dataset, size_t index) {
+    return index < dataset->count ? dataset->images[index].mask : NULL;
 }

@@ -10,6 +10,7 @@
 #include <sched.h>
 #endif
 
+#include "data/dataset.h"
 #include "data/reader.h"
 
 #define MAX_CHOSEN_WORKERS 8
@@ -21,6 +22,8 @@ typedef struct worker {
     tl__loader *loader;
     tl_context *context; /* its own: failures of two threads must not mix */
     tl__reader *reader;
+    uint8_t *labels; /* of a mask */
+    uint8_t *work;   /* for random changes */
     pthread_t thread;
 } worker;
 
@@ -36,6 +39,11 @@ struct tl__loader {
     tl_context *context;
     const tl_dataset *dataset;
     tl__loader_options options;
+    tl_augment augment;
+    bool random;
+    int crop;
+    const tl__mask_rule *masks; /* NULL: a label an image */
+    size_t label_count;         /* an image */
     size_t image_bytes;
     worker *workers;
     int worker_count; /* those that run */
@@ -47,6 +55,7 @@ struct tl__loader {
     pthread_cond_t done;   /* a batch is complete, or a worker has become idle */
     bool have_mutex, have_work, have_done;
     bool quit;
+    uint64_t epoch;
     int busy; /* workers in the middle of an image */
     uint32_t *order;
     size_t order_room;
@@ -90,22 +99,62 @@ static void set_limit(tl__loader *l) {
     l->limit = end < l->count / batch + 1 ? end * batch : l->count;
 }
 
-/* From the file or from the cache. Unlocks the mutex meanwhile. */
-static tl_status fetch(worker *w, uint32_t index, uint8_t *rgb) {
+/* From the files, as this epoch wants it. */
+static tl_status load(worker *w, uint32_t index, uint64_t epoch, uint8_t *rgb) {
     tl__loader *l = w->loader;
-    uint8_t *kept = index < l->cache_count ? l->cache + index * l->image_bytes : NULL;
+    tl__change change;
+    const char *path = tl_dataset_path(l->dataset, index), *mask = tl_dataset_mask(l->dataset, index);
+    if (l->random) {
+        tl__change_draw(&l->augment, epoch, index, &change);
+        w->reader->change = &change;
+    }
+    tl_status status = l->masks ? tl__reader_mask(w->reader, mask, l->masks) : TL_OK;
+    if (status == TL_OK)
+        status = tl__reader_load(w->reader, path, rgb);
+    if (status == TL_OK && l->masks)
+        status = tl__mask_show(w->reader, path, mask, w->labels);
+    if (status == TL_OK && l->random)
+        tl__change_apply(&change, l->crop, rgb, w->labels, w->work);
+    w->reader->change = NULL;
+    return status;
+}
+
+/* With masks the cache has labels behind the pixels. */
+static void remember(const worker *w, const uint8_t *rgb, uint8_t *kept) {
+    memcpy(kept, rgb, w->loader->image_bytes);
+    if (w->labels)
+        memcpy(kept + w->loader->image_bytes, w->labels, w->loader->label_count);
+}
+
+static void recall(const worker *w, const uint8_t *kept, uint8_t *rgb) {
+    memcpy(rgb, kept, w->loader->image_bytes);
+    if (w->labels)
+        memcpy(w->labels, kept + w->loader->image_bytes, w->loader->label_count);
+}
+
+static size_t cached_bytes(const tl__loader *l) {
+    return l->image_bytes + (l->masks ? l->label_count : 0);
+}
+
+/* From the file or from the cache. Unlocks the mutex meanwhile. */
+static tl_status fetch(worker *w, uint32_t index, uint8_t *rgb, int32_t *labels) {
+    tl__loader *l = w->loader;
+    uint8_t *kept = index < l->cache_count ? l->cache + index * cached_bytes(l) : NULL;
     cached state = kept ? (cached)l->cache_state[index] : CACHED_NOT;
     bool filling = kept && state == CACHED_NOT;
+    uint64_t epoch = l->epoch;
     if (filling)
         l->cache_state[index] = CACHED_FILLING;
     pthread_mutex_unlock(&l->mutex);
     tl_status status = TL_OK;
     if (state == CACHED_READY)
-        memcpy(rgb, kept, l->image_bytes);
+        recall(w, kept, rgb);
     else
-        status = tl__reader_load(w->reader, tl_dataset_path(l->dataset, index), rgb);
+        status = load(w, index, epoch, rgb);
     if (filling && status == TL_OK)
-        memcpy(kept, rgb, l->image_bytes);
+        remember(w, rgb, kept);
+    for (size_t i = 0; status == TL_OK && l->masks && i < l->label_count; i++)
+        labels[i] = w->labels[i];
     pthread_mutex_lock(&l->mutex);
     if (filling)
         l->cache_state[index] = status == TL_OK ? CACHED_READY : CACHED_NOT;
@@ -119,7 +168,8 @@ static void take(worker *w) {
     size_t position = l->taken++, batch = (size_t)l->options.batch;
     slot *s = &l->slots[position / batch % (size_t)l->slot_count];
     l->busy++;
-    tl_status status = fetch(w, l->order[position], s->rgb + position % batch * l->image_bytes);
+    size_t place = position % batch;
+    tl_status status = fetch(w, l->order[position], s->rgb + place * l->image_bytes, s->labels + place * l->label_count);
     l->busy--;
     if (status != TL_OK && position < l->failed_at) {
         l->failed_at = position;
@@ -148,8 +198,9 @@ static void *work(void *argument) {
 /* ---- making and ending ---- */
 
 static tl_status slots_create(tl__loader *l) {
-    size_t batch = (size_t)l->options.batch, bytes;
-    if (__builtin_mul_overflow(batch, l->image_bytes, &bytes))
+    size_t batch = (size_t)l->options.batch, bytes, label_bytes;
+    if (__builtin_mul_overflow(batch, l->image_bytes, &bytes) ||
+        __builtin_mul_overflow(batch, l->label_count * sizeof(int32_t), &label_bytes))
         return tl__fail(l->context, TL_ERROR_MEMORY, "out of memory: a batch of %zu images", batch);
     l->slot_count = l->options.ahead + 1;
     l->slots = tl__calloc(l->context, (size_t)l->slot_count, sizeof *l->slots);
@@ -158,7 +209,7 @@ static tl_status slots_create(tl__loader *l) {
     for (int i = 0; i < l->slot_count; i++) {
         slot *s = &l->slots[i];
         s->rgb = tl__alloc(l->context, bytes);
-        s->labels = tl__alloc(l->context, batch * sizeof *s->labels);
+        s->labels = tl__alloc(l->context, label_bytes);
         s->indices = tl__alloc(l->context, batch * sizeof *s->indices);
         if (!s->rgb || !s->labels || !s->indices)
             return TL_ERROR_MEMORY;
@@ -168,12 +219,12 @@ static tl_status slots_create(tl__loader *l) {
 
 /* What cannot be kept is decoded again. */
 static void cache_create(tl__loader *l) {
-    uint64_t fit = l->options.cache_bytes / l->image_bytes;
+    uint64_t fit = l->random ? 0 : l->options.cache_bytes / cached_bytes(l);
     size_t images = tl_dataset_size(l->dataset);
     size_t count = fit < images ? (size_t)fit : images;
     if (!count)
         return;
-    l->cache = tl__alloc(l->context, count * l->image_bytes);
+    l->cache = tl__alloc(l->context, count * cached_bytes(l));
     l->cache_state = l->cache ? tl__calloc(l->context, count, 1) : NULL;
     if (l->cache_state)
         l->cache_count = count;
@@ -204,6 +255,10 @@ static tl_status worker_start(tl__loader *l, worker *w, const tl_preprocess *pre
     status = tl__reader_create(w->context, preprocess, &w->reader);
     if (status != TL_OK)
         return tl__fail(l->context, status, "%s", tl_context_message(w->context));
+    if (l->masks && !(w->labels = tl__alloc(l->context, l->label_count)))
+        return TL_ERROR_MEMORY;
+    if (l->random && !(w->work = tl__alloc(l->context, (size_t)l->crop * (size_t)l->crop * 4)))
+        return TL_ERROR_MEMORY;
     int code = pthread_create(&w->thread, NULL, work, w);
     if (code)
         return tl__fail(l->context, TL_ERROR_MEMORY, "a decoding thread cannot be started: %s", strerror(code));
@@ -229,7 +284,14 @@ static tl_status workers_start(tl__loader *l, const tl_preprocess *preprocess) {
 static tl_status fill(tl__loader *l, const tl_preprocess *preprocess) {
     tl_preprocess p;
     TL__TRY(tl__preprocess_take(l->context, preprocess, &p));
+    l->crop = p.crop;
     l->image_bytes = (size_t)p.crop * (size_t)p.crop * 3;
+    l->masks = l->dataset->names->masks;
+    l->label_count = l->masks ? (size_t)p.crop * (size_t)p.crop : 1;
+    if (l->options.augment)
+        TL__TRY(tl__augment_take(l->context, l->options.augment, &l->augment));
+    l->random = l->options.augment && tl_augment_is_random(&l->augment);
+    l->options.augment = NULL;
     l->failed_at = SIZE_MAX;
     TL__TRY(slots_create(l));
     cache_create(l);
@@ -274,6 +336,8 @@ static void workers_end(tl__loader *l) {
     for (int i = 0; l->workers && i < l->options.workers; i++) {
         tl__reader_destroy(l->workers[i].reader);
         tl_context_destroy(l->workers[i].context);
+        tl__free(l->context, l->workers[i].labels);
+        tl__free(l->context, l->workers[i].work);
     }
     tl__free(l->context, l->workers);
 }
@@ -308,7 +372,8 @@ static void slot_fill_in(tl__loader *l, size_t number) {
     s->pending = 0;
     for (size_t i = 0; i < batch && first + i < l->count; i++, s->pending++) {
         s->indices[i] = l->order[first + i];
-        s->labels[i] = tl_dataset_label(l->dataset, l->order[first + i]);
+        if (!l->masks)
+            s->labels[i] = tl_dataset_label(l->dataset, l->order[first + i]);
     }
 }
 
@@ -331,6 +396,13 @@ static tl_status order_set(tl__loader *l, const uint32_t *order, size_t count) {
     for (size_t i = 0; i < count; i++)
         l->order[i] = order ? order[i] : (uint32_t)i;
     return TL_OK;
+}
+
+void tl__loader_set_epoch(tl__loader *loader, uint64_t epoch) {
+    pthread_mutex_lock(&loader->mutex);
+    drain(loader);
+    loader->epoch = epoch;
+    pthread_mutex_unlock(&loader->mutex);
 }
 
 tl_status tl__loader_start(tl__loader *loader, const uint32_t *order, size_t count) {

@@ -6,6 +6,7 @@
 #ifndef TL__LOADER_H
 #define TL__LOADER_H
 
+#include <tl/augment.h>
 #include <tl/dataset.h>
 #include <tl/image.h>
 
@@ -17,7 +18,9 @@ typedef struct tl__loader_options {
     int batch;            /* images in a batch, >= 1 */
     int workers;          /* decoding threads; 0: one for each processor this process may use, at most 8 */
     int ahead;            /* batches that may be ready before they are asked for; 0: 2 */
-    uint64_t cache_bytes; /* pixels kept for the next epochs: as many images as fit, crop * crop * 3 bytes each */
+    uint64_t cache_bytes; /* pixels kept for the next epochs: as many images as fit, crop * crop * 3 bytes each, with a mask
+                           * 4; none where images change from epoch to epoch */
+    const tl_augment *augment; /* NULL, or random changes; copied */
 } tl__loader_options;
 
 /* The data set must outlive the loader. TL_ERROR_ARGUMENT, TL_ERROR_MEMORY (also where threads cannot be had). */
@@ -31,10 +34,14 @@ void tl__loader_destroy(tl__loader *loader);
  * NULL is 0, 1, 2, ... TL_ERROR_ARGUMENT: an index beyond the data set. TL_ERROR_MEMORY. */
 tl_status tl__loader_start(tl__loader *loader, const uint32_t *order, size_t count);
 
-/* The next batch, valid until the next call of any function here: pixels (count * crop * crop * 3 bytes), labels and
- * indices. Any of the three may be NULL. The last batch is smaller where batch does not divide; after it, count is 0.
+/* The epoch, or another number, that decides with the seed what random changes are made from the next start on; 0 before
+ * it is set. */
+void tl__loader_set_epoch(tl__loader *loader, uint64_t epoch);
+
+/* The next batch, valid until the next call of any function here: pixels (count * crop * crop * 3 bytes), labels
+ * (count, of a data set with masks count * crop * crop) and indices. Any of the three may be NULL. The last batch is smaller where batch does not divide; after it, count is 0.
  * Fails where the image at fault has its place in the order, whatever was read before it: TL_ERROR_IO,
- * TL_ERROR_FORMAT, TL_ERROR_LIMIT, TL_ERROR_MEMORY with the file's name; TL_CANCELLED. Then only start and destroy
+ * TL_ERROR_FORMAT, TL_ERROR_LIMIT, TL_ERROR_DATA (a mask), TL_ERROR_MEMORY with the file's name; TL_CANCELLED. Then only start and destroy
  * make sense. What is odd about images that can be read is logged once per loader. */
 tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
                           int *count);

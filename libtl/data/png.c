@@ -14,6 +14,7 @@ typedef enum conversion {
 /* Everything lives here and not in locals, which a longjmp may lose. */
 typedef struct decoder {
     tl__reader *reader;
+    const tl__mask_rule *rule; /* NULL: it is an image */
     png_structp png;
     png_infop info;
     tl_status status; /* of the failure on its way out */
@@ -231,15 +232,70 @@ static tl_status read_image(decoder *d) {
     return TL_OK;
 }
 
+/* ---- masks ---- */
+
+static tl_status refuse_mask(const decoder *d, const char *why) {
+    return tl__fail(d->reader->context, TL_ERROR_DATA, "%s: %s", d->reader->source.name, why);
+}
+
+/* Bytes: an index, a colour with or without alpha, or whatever ends in an alpha. */
+static tl_status set_mask_conversion(decoder *d) {
+    int type = png_get_color_type(d->png, d->info), depth = png_get_bit_depth(d->png, d->info);
+    const tl_masks kind = d->rule->kind;
+    bool see_through = (type & PNG_COLOR_MASK_ALPHA) || png_get_valid(d->png, d->info, PNG_INFO_tRNS);
+    if (depth == 16 && kind != TL_MASKS_ALPHA)
+        return refuse_mask(d, "a mask of 16 bits, where 8 are the most");
+    if (kind == TL_MASKS_INDEX) {
+        if (type != PNG_COLOR_TYPE_PALETTE && type != PNG_COLOR_TYPE_GRAY)
+            return refuse_mask(d, "neither a palette nor plain grey, and the masks are of numbers: masks of colours need the "
+                                  "classes' colours");
+        png_set_packing(d->png);
+        return TL_OK;
+    }
+    if (kind == TL_MASKS_ALPHA && !see_through)
+        return refuse_mask(d, "has no alpha channel to be its mask");
+    if (depth == 16)
+        png_set_strip_16(d->png);
+    png_set_expand(d->png); /* palettes to colours, fewer bits to 8, tRNS to alpha */
+    png_set_gray_to_rgb(d->png);
+    return TL_OK;
+}
+
+static tl_status read_mask(decoder *d) {
+    set_up(d);
+    png_read_info(d->png, d->info);
+    uint32_t width = png_get_image_width(d->png, d->info);
+    d->height = png_get_image_height(d->png, d->info);
+    TL__TRY(tl__reader_mask_begin(d->reader, width, d->height));
+    TL__TRY(set_mask_conversion(d));
+    int passes = png_set_interlace_handling(d->png);
+    png_read_update_info(d->png, d->info);
+    d->row_bytes = png_get_rowbytes(d->png, d->info);
+    int channels = png_get_channels(d->png, d->info);
+    size_t rows = passes > 1 ? d->height : 1;
+    TL__TRY(tl__reader_pixels(d->reader, rows * d->row_bytes));
+    for (int pass = 0; pass < passes - 1; pass++)
+        for (size_t y = 0; y < d->height; y++)
+            png_read_row(d->png, d->reader->pixels + y * d->row_bytes, NULL);
+    for (uint32_t y = 0; y < d->height; y++) {
+        uint8_t *row = d->reader->pixels + (passes > 1 ? y * d->row_bytes : 0);
+        png_read_row(d->png, row, NULL);
+        TL__TRY(tl__mask_row(d->reader->context, d->rule, d->reader->source.name, (int)y, row, channels, (int)width,
+                             d->reader->mask + (size_t)y * width));
+    }
+    png_read_end(d->png, NULL);
+    return TL_OK;
+}
+
 static tl_status read_guarded(decoder *d) {
     if (setjmp(png_jmpbuf(d->png)))
         return d->status;
-    tl_status status = read_image(d);
+    tl_status status = d->rule ? read_mask(d) : read_image(d);
     return status == TL_OK ? d->status : status; /* libpng goes on without what is not critical */
 }
 
-tl_status tl__png_read(tl__reader *reader) {
-    decoder d = {.reader = reader};
+static tl_status read_png(tl__reader *reader, const tl__mask_rule *rule) {
+    decoder d = {.reader = reader, .rule = rule};
     tl_context *context = reader->context;
     d.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning, &d, on_allocate, on_release);
     if (!d.png)
@@ -249,4 +305,12 @@ tl_status tl__png_read(tl__reader *reader) {
     tl_status status = d.info ? read_guarded(&d) : d.status;
     png_destroy_read_struct(&d.png, &d.info, NULL);
     return status;
+}
+
+tl_status tl__png_read(tl__reader *reader) {
+    return read_png(reader, NULL);
+}
+
+tl_status tl__png_read_mask(tl__reader *reader, const tl__mask_rule *rule) {
+    return read_png(reader, rule);
 }

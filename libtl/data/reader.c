@@ -32,6 +32,7 @@ void tl__reader_destroy(tl__reader *reader) {
     tl__jpeg_destroy(reader);
     tl__resampler_free(&reader->resampler);
     tl__free(reader->context, reader->pixels);
+    tl__free(reader->context, reader->mask);
     tl__free(reader->context, reader->buffer);
     tl__free(reader->context, reader);
 }
@@ -78,14 +79,39 @@ tl_status tl__reader_pixels(tl__reader *reader, size_t bytes) {
     return TL_OK;
 }
 
-tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height, int *eighths) {
+static tl_status check_size(tl__reader *reader, uint32_t width, uint32_t height) {
     const char *name = reader->source.name;
-    int part = 8;
     if (!width || !height)
         return tl__fail(reader->context, TL_ERROR_FORMAT, "%s: the image is empty", name);
     if ((uint64_t)width * height > (uint64_t)TL__MAX_PIXELS)
         return tl__fail(reader->context, TL_ERROR_LIMIT, "%s: %u x %u pixels are more than 2^28", name, width, height);
-    if (eighths && reader->preprocess.decode == TL_DECODE_FAST)
+    return TL_OK;
+}
+
+tl_status tl__reader_mask_begin(tl__reader *reader, uint32_t width, uint32_t height) {
+    TL__TRY(check_size(reader, width, height));
+    size_t bytes = (size_t)width * height;
+    if (bytes > reader->mask_capacity || !reader->mask) {
+        tl__free(reader->context, reader->mask);
+        reader->mask_capacity = 0;
+        reader->mask = tl__alloc(reader->context, bytes);
+        if (!reader->mask)
+            return tl__fail_at(reader->context, TL_ERROR_MEMORY, "%s", reader->source.name);
+        reader->mask_capacity = bytes;
+    }
+    reader->mask_width = (int)width;
+    reader->mask_height = (int)height;
+    return TL_OK;
+}
+
+tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height, int *eighths) {
+    const char *name = reader->source.name;
+    int part = 8;
+    TL__TRY(check_size(reader, width, height));
+    reader->resampler.box[2] = 0;
+    if (reader->change)
+        tl__change_box(reader->change, (int)width, (int)height, reader->resampler.box);
+    if (eighths && !reader->resampler.box[2] && reader->preprocess.decode == TL_DECODE_FAST)
         part = tl__resampler_eighths(&reader->resampler, (int)width, (int)height);
     if (eighths)
         *eighths = part;
@@ -100,15 +126,20 @@ void tl__reader_note(tl__reader *reader, const char *text) {
         snprintf(reader->notice, sizeof reader->notice, "%s: %s", reader->source.name, text);
 }
 
+static bool is_png(const tl__source *source) {
+    static const uint8_t png[] = "\x89PNG\r\n\x1a\n";
+    return source->size >= 8 && memcmp(source->data, png, 8) == 0;
+}
+
 /* The contents decide what a file is, whatever its name ends with. */
 static tl_status read_any(tl__reader *reader, uint8_t *rgb) {
-    static const uint8_t png[] = "\x89PNG\r\n\x1a\n", jpeg[] = "\xff\xd8\xff";
+    static const uint8_t jpeg[] = "\xff\xd8\xff";
     const tl__source *source = &reader->source;
     reader->notice[0] = 0;
     tl_status status;
     if (source->error)
         status = tl__source_fail(reader);
-    else if (source->size >= 8 && memcmp(source->data, png, 8) == 0)
+    else if (is_png(source))
         status = tl__png_read(reader);
     else if (source->size >= 3 && memcmp(source->data, jpeg, 3) == 0)
         status = tl__jpeg_read(reader);
@@ -121,7 +152,8 @@ static tl_status read_any(tl__reader *reader, uint8_t *rgb) {
     return status;
 }
 
-tl_status tl__reader_load(tl__reader *reader, const char *path, uint8_t *rgb) {
+/* The file, and its first bytes. */
+static tl_status begin_file(tl__reader *reader, const char *path) {
     int fd;
     do
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -133,9 +165,31 @@ tl_status tl__reader_load(tl__reader *reader, const char *path, uint8_t *rgb) {
     size_t got;
     while (reader->source.size < 8 && (got = fill(reader, reader->source.size)) > 0)
         reader->source.size += got;
-    tl_status status = read_any(reader, rgb);
-    close(fd);
+    return TL_OK;
+}
+
+static void end_file(tl__reader *reader) {
+    close(reader->source.fd);
     reader->source = (tl__source){.fd = -1};
+}
+
+tl_status tl__reader_load(tl__reader *reader, const char *path, uint8_t *rgb) {
+    TL__TRY(begin_file(reader, path));
+    tl_status status = read_any(reader, rgb);
+    end_file(reader);
+    return status;
+}
+
+tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_rule *rule) {
+    TL__TRY(begin_file(reader, path));
+    tl_status status;
+    if (reader->source.error)
+        status = tl__source_fail(reader);
+    else if (is_png(&reader->source))
+        status = tl__png_read_mask(reader, rule);
+    else
+        status = tl__fail(reader->context, TL_ERROR_FORMAT, "%s: not a PNG, which alone can be a mask", path);
+    end_file(reader);
     return status;
 }
 

@@ -5,6 +5,8 @@
 #include <tl/image.h>
 
 #include "core/core.h"
+#include "data/augment.h"
+#include "data/mask.h"
 #include "data/resize.h"
 
 #define TL__MAX_PIXELS ((int64_t)1 << 28)
@@ -28,6 +30,10 @@ typedef struct tl__reader {
     uint8_t *pixels; /* the decoders': rows */
     size_t pixels_capacity;
     int width, height; /* of the image that was begun last, in its file */
+    const tl__change *change; /* NULL: images are resized and cropped; otherwise its box is taken where it has one */
+    uint8_t *mask;            /* the one that was read last, mask_width * mask_height labels */
+    size_t mask_capacity;
+    int mask_width, mask_height;
     struct tl__jpeg *jpeg; /* made for the first JPEG */
     /* What is odd about the image that was read last though it could be read, "" if nothing: "NAME: 16-bit grey ..." */
     char notice[512];
@@ -44,6 +50,9 @@ void tl__reader_destroy(tl__reader *reader);
  * everything is done but tl__resampler_finish, which remains the caller's. */
 tl_status tl__reader_load(tl__reader *reader, const char *path, uint8_t *rgb);
 tl_status tl__reader_decode(tl__reader *reader, const char *name, const void *data, size_t size, uint8_t *rgb);
+
+/* Reads a mask whole, into reader->mask. Errors as tl_mask_load. */
+tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_rule *rule);
 
 /* ---- between reader.c and the decoders ---- */
 
@@ -62,8 +71,11 @@ tl_status tl__reader_begin(tl__reader *reader, uint32_t width, uint32_t height, 
 
 void tl__reader_note(tl__reader *reader, const char *text);
 
-/* Both take the whole image from the source and give its rows to the resampler. */
+/* Take the whole image from the source and give its rows to the resampler. */
 tl_status tl__png_read(tl__reader *reader);
+/* The labels of a mask, into reader->mask, for which tl__reader_mask_begin makes room. */
+tl_status tl__png_read_mask(tl__reader *reader, const tl__mask_rule *rule);
+tl_status tl__reader_mask_begin(tl__reader *reader, uint32_t width, uint32_t height);
 tl_status tl__jpeg_read(tl__reader *reader);
 void tl__jpeg_destroy(tl__reader *reader);
 

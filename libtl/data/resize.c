@@ -78,12 +78,16 @@ static tl_status axis_room(tl__axis *axis, tl_context *context, size_t room) {
 }
 
 /* A side of `extent` pixels becomes `size`, of which the middle `crop` are shown. */
-static tl_status axis_plan(tl__axis *axis, tl_context *context, double extent, int64_t size, int crop) {
+static tl_status axis_plan(tl__axis *axis, tl_context *context, int origin, double extent, int64_t size, int crop) {
     int in = (int)ceil(extent);
-    if (axis->in == in && axis->extent == extent && axis->size_out == size)
-        return TL_OK; /* the last image's, and the crop never changes */
+    if (axis->in == in && axis->extent == extent && axis->size_out == size) {
+        axis->first += origin - axis->origin; /* else the last image's, and the crop never changes */
+        axis->origin = origin;
+        return TL_OK;
+    }
     axis->in = 0; /* until it is planned */
     axis->extent = extent;
+    axis->origin = origin;
     int64_t spare = crop ? size - crop : 0, first = 0;
     axis->pad = 0;
     axis->out = crop ? crop : (int)size;
@@ -94,8 +98,9 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, double extent, i
         first = spare / 2;
         first += spare % 2 && first % 2; /* half to even */
     }
+    axis->shown = first;
     if ((double)size == extent) {
-        axis->first = (int)first;
+        axis->first = origin + (int)first;
         axis->count = axis->out;
         axis->taps = 0;
         axis->in = in;
@@ -121,10 +126,10 @@ static tl_status axis_plan(tl__axis *axis, tl_context *context, double extent, i
         low = begin < low ? begin : low;
         high = begin + count > high ? begin + count : high;
     }
-    axis->first = (int)low;
+    axis->first = origin + (int)low;
     axis->count = (int)(high - low);
     for (int i = 0; i < axis->out; i++) {
-        axis->start[i] -= axis->first;
+        axis->start[i] -= (int32_t)low;
         if (halves)
             cut(axis->weights + (size_t)i * taps, axis->size[i], axis->halves + (size_t)i * halves, halves);
     }
@@ -141,8 +146,16 @@ int tl__resampler_eighths(const tl__resampler *resampler, int width, int height)
 }
 
 tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, int eighths) {
+    const int *box = resampler->box;
     int64_t columns = width, rows = height;
-    if (resampler->resize) {
+    int left = 0, top = 0;
+    if (box[2]) {
+        left = box[0];
+        top = box[1];
+        width = box[2];
+        height = box[3];
+        columns = rows = resampler->crop;
+    } else if (resampler->resize) {
         int shorter = width < height ? width : height, longer = width < height ? height : width;
         int64_t length = (int64_t)((double)((int64_t)resampler->resize * longer) / (double)shorter);
         columns = width <= height ? resampler->resize : length;
@@ -152,8 +165,8 @@ tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, i
         return tl__fail(resampler->context, TL_ERROR_LIMIT, "%lld x %lld pixels after resizing are more than 2^28",
                         (long long)columns, (long long)rows);
     double part = eighths / 8.0;
-    TL__TRY(axis_plan(&resampler->x, resampler->context, width * part, columns, resampler->crop));
-    TL__TRY(axis_plan(&resampler->y, resampler->context, height * part, rows, resampler->crop));
+    TL__TRY(axis_plan(&resampler->x, resampler->context, left, width * part, columns, resampler->crop));
+    TL__TRY(axis_plan(&resampler->y, resampler->context, top, height * part, rows, resampler->crop));
     width = resampler->x.in;
     height = resampler->y.in;
     /* Pillow's rule since version 13; before, the horizontal pass was always the first. */

@@ -17,11 +17,13 @@
 /* One direction: which input pixels make each output pixel, and how much each counts (22-bit fixed point). */
 typedef struct tl__axis {
     int in;           /* 0: nothing planned yet */
+    int origin;       /* where the first of them is in the image */
     double extent;    /* what `in` pixels hold of the image: less than all of the last where they are of a smaller one */
     int64_t size_out; /* of the whole, of which a part is shown */
+    int64_t shown;    /* the first of these */
     int pad;          /* zeros before the first output */
     int out;          /* outputs: what the crop shows of the image */
-    int first, count; /* inputs that any of them needs */
+    int first, count; /* inputs that any of them needs; `first` counts from the image's edge */
     int taps;         /* coefficients an output has room for; 0: the output is the input */
     int32_t *start;   /* [out], the first input of each, counted from `first` */
     int32_t *size;    /* [out], how many inputs */
@@ -52,6 +54,7 @@ tl__resize_column tl__resize_column_avx2;
 typedef struct tl__resampler {
     tl_context *context;
     int resize, crop;   /* crop 0: the whole image is shown */
+    int box[4];         /* left, top, width, height of the part that becomes crop * crop; width 0: resize and crop */
     tl__axis x, y;
     bool columns_first; /* the vertical pass comes first */
     uint8_t *rows;      /* y.count rows: of x.out pixels, or of x.count where columns come first; then work space */
@@ -67,7 +70,7 @@ void tl__resampler_free(tl__resampler *resampler);
  * 4 or 8. */
 int tl__resampler_eighths(const tl__resampler *resampler, int width, int height);
 
-/* Begins an image of width * height <= 2^28 pixels, which come at eighths / 8 of that size (rounded up). From here on
+/* Begins an image, or the box in it, of width * height <= 2^28 pixels, which come at eighths / 8 of that size (rounded up). From here on
  * x.first, x.count, y.first and y.count say which of those pixels are needed. TL_ERROR_MEMORY; TL_ERROR_LIMIT: without
  * a crop, more than 2^28 pixels. */
 tl_status tl__resampler_begin(tl__resampler *resampler, int width, int height, int eighths);

@@ -111,7 +111,7 @@ static tl_status list(tl_context *context, const char *folder, listing *folders,
     return status;
 }
 
-static tl_status add_text(tl_context *context, tl__names *names, const char *folder, const char *name, size_t *at) {
+tl_status tl__dataset_add_text(tl_context *context, tl__names *names, const char *folder, const char *name, size_t *at) {
     size_t length = strlen(folder) + 1 + strlen(name) + 1;
     if (names->text_size + length > names->text_room) {
         size_t room =
@@ -138,8 +138,8 @@ static tl_status add_image(tl_dataset *d, const char *folder, const char *name, 
         return tl__fail(d->context, TL_ERROR_LIMIT, "%s: more than %lu images", folder, (unsigned long)UINT32_MAX);
     TL__TRY(tl__grow(d->context, (void **)&d->images, &d->room, d->count, sizeof *d->images));
     size_t at;
-    TL__TRY(add_text(d->context, d->names, folder, name, &at));
-    d->images[d->count++] = (tl__image_entry){{.at = at}, (uint32_t)strlen(folder), label};
+    TL__TRY(tl__dataset_add_text(d->context, d->names, folder, name, &at));
+    d->images[d->count++] = (tl__image_entry){.at = at, .folder = (uint32_t)strlen(folder), .label = label};
     d->class_sizes[label]++;
     return TL_OK;
 }
@@ -186,6 +186,17 @@ static int by_place(const void *a, const void *b) {
     return strcmp(x->path + x->folder + 1, y->path + y->folder + 1);
 }
 
+tl_status tl__dataset_walk(tl_dataset *dataset, const char *folder, int32_t label) {
+    return walk(dataset, folder, label, NULL);
+}
+
+void tl__dataset_settle(tl_dataset *dataset) {
+    for (size_t i = 0; i < dataset->count; i++)
+        dataset->images[i].path = dataset->names->text + dataset->images[i].at;
+    if (dataset->count)
+        qsort(dataset->images, dataset->count, sizeof *dataset->images, by_place);
+}
+
 static const char *last_part(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -214,13 +225,11 @@ static tl_status read_classes(tl_dataset *d, const char *folder, const listing *
     }
     size_t first = names->text_size, ignored;
     for (size_t i = 0; i < classes->count; i++)
-        TL__TRY(add_text(d->context, names, "", last_part(classes->names[i]), &ignored));
+        TL__TRY(tl__dataset_add_text(d->context, names, "", last_part(classes->names[i]), &ignored));
     const char *name = names->text + first; /* from here on the text stays where it is */
     for (; names->class_count < classes->count; name += strlen(name) + 1)
         names->classes[names->class_count++] = name;
-    for (size_t i = 0; i < d->count; i++)
-        d->images[i].path = names->text + d->images[i].at;
-    qsort(d->images, d->count, sizeof *d->images, by_place);
+    tl__dataset_settle(d);
     return TL_OK;
 }
 
