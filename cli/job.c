@@ -184,13 +184,9 @@ int cli_job_check_stages(const cli_config *config, const cli_job *job)
 static void print_classes(const tl_dataset *dataset)
 {
     size_t count = tl_dataset_class_count(dataset);
-    const bool masks = tl_dataset_has_masks(dataset); /* which tell no image's class */
-    cli_headline(masks ? " with masks of %zu classes (" : " in %zu classes (", count);
-    for (size_t i = 0; i < count && i < MOST_CLASSES_NAMED; i++) {
-        cli_headline("%s%s", i ? ", " : "", tl_dataset_class(dataset, i));
-        if (!masks)
-            cli_headline(" %zu", tl_dataset_class_size(dataset, i));
-    }
+    cli_headline(" in %zu classes (", count);
+    for (size_t i = 0; i < count && i < MOST_CLASSES_NAMED; i++)
+        cli_headline("%s%s %zu", i ? ", " : "", tl_dataset_class(dataset, i), tl_dataset_class_size(dataset, i));
     cli_headline(count > MOST_CLASSES_NAMED ? ", …)" : ")");
 }
 
@@ -219,23 +215,18 @@ int cli_job_check_images(const cli_config *config, const cli_job *job)
 {
     const tl_dataset *sets[] = {job->train, job->val};
     const tl_preprocess *preprocess = tl_model_preprocess(job->model);
-    const size_t pixels = (size_t)config->crop * (size_t)config->crop;
-    uint8_t *rgb = cli_alloc(pixels * 3), *labels = cli_alloc(pixels);
+    uint8_t *rgb = cli_alloc((size_t)config->crop * (size_t)config->crop * 3);
     size_t total = tl_dataset_size(job->train) + (job->val ? tl_dataset_size(job->val) : 0), done = 0, bad = 0;
     double start = now();
     for (size_t s = 0; s < 2 && sets[s]; s++)
         for (size_t i = 0; i < tl_dataset_size(sets[s]) && !cli_interrupted(); i++) {
-            tl_status status = tl_dataset_has_masks(sets[s])
-                                   ? tl_masked_load(job->context, sets[s], i, preprocess, rgb, labels)
-                                   : tl_image_load(job->context, tl_dataset_path(sets[s], i), preprocess, rgb);
-            if (status != TL_OK) {
+            if (tl_image_load(job->context, tl_dataset_path(sets[s], i), preprocess, rgb) != TL_OK) {
                 cli_error("%s", tl_context_message(job->context));
                 bad++;
             }
             cli_progress("images", (int64_t)++done, (int64_t)total, now() - start, true);
         }
     free(rgb);
-    free(labels);
     if (bad > 0)
         cli_error("%zu of %zu images cannot be read", bad, total);
     return bad > 0 || cli_interrupted() ? CLI_FAILED : CLI_DONE;
