@@ -395,6 +395,58 @@ static void fill_rates(const cli_config *config, const char *section, cli_stage 
     }
 }
 
+static bool refuse_class(loading *l, const cli_setting *a, const char *what)
+{
+    return refuse(l, "%s: [classes] %s = %s: %s", a->where, a->name, a->value, what);
+}
+
+/* [classes]: every number from 0 on has one name, and all have a colour or none has. */
+static bool fill_classes(loading *l)
+{
+    cli_config *config = l->config;
+    const cli_setting *of[256] = {NULL}, *last = NULL;
+    cli_class classes[256];
+    size_t count = 0, colours = 0;
+    for (size_t i = 0; i < config->setting_count; i++) {
+        const cli_setting *setting = &config->settings[i];
+        cli_value v;
+        if (setting->key->type != CLI_KEY_CLASS || !cli_key_parse(setting->key, setting->value, &v))
+            continue;
+        if (of[v.class_.index])
+            return refuse_class(l, setting, "another class has this number");
+        of[v.class_.index] = last = setting;
+        classes[v.class_.index] = v.class_;
+        if (v.class_.index == config->ignore) {
+            config->has_ignore_colour = v.class_.coloured;
+            memcpy(config->ignore_colour, v.class_.colour, 3);
+            continue;
+        }
+        count++;
+        colours += v.class_.coloured;
+    }
+    if (!count)
+        return true;
+    config->class_names = cli_alloc(count * sizeof(*config->class_names));
+    config->class_colours = colours ? cli_alloc(count * sizeof(*config->class_colours)) : NULL;
+    config->class_count = count;
+    for (size_t i = 0; i < count; i++) {
+        if (!of[i] || (int)i == config->ignore)
+            return refuse(l, "%s: [classes]: %zu classes have the numbers 0 to %zu, and none has %zu", last->where, count,
+                          count - 1, i);
+        if (colours && !classes[i].coloured)
+            return refuse(l, "%s: [classes] %s = %s: has no colour, and others have", of[i]->where, of[i]->name, of[i]->value);
+        config->class_names[i] = of[i]->name;
+        if (colours)
+            memcpy(config->class_colours[i], classes[i].colour, 3);
+        for (size_t k = 0; colours && k < i; k++)
+            if (!memcmp(config->class_colours[k], config->class_colours[i], 3))
+                return refuse_class(l, of[i], "another class has this colour");
+    }
+    if (config->masks - 1 == TL_MASKS_COLOUR && !colours)
+        return refuse(l, "%s: masks = colour, and [classes] has no colours", cli_config_where(config, "data", "masks", -1));
+    return true;
+}
+
 /* The file's name without its ending, as far as it can be a value itself. */
 static char *name_of(const char *path)
 {
@@ -418,7 +470,7 @@ static char *name_of(const char *path)
 
 static bool finish(loading *l)
 {
-    static const char *const sections[] = {"experiment", "device", "data", "model"};
+    static const char *const sections[] = {"experiment", "device", "data", "model", "augment"};
     cli_config *config = l->config;
     if (config->stage_count == 0)
         add_stage(config, "head");
@@ -430,6 +482,8 @@ static bool finish(loading *l)
         fill_rates(config, section, &config->stages[i]);
         free(section);
     }
+    if (!fill_classes(l))
+        return false;
     if (!cli_parse_real(config->val, &config->val_fraction))
         config->val_fraction = 0;
     if (!*config->name)
@@ -470,6 +524,8 @@ void cli_config_free(cli_config *config)
         free(config->stages[i].name);
         free(config->stages[i].rates);
     }
+    free(config->class_names);
+    free(config->class_colours);
     free(config->settings);
     free(config->stages);
     free(config->derived_name);
@@ -528,7 +584,7 @@ static void write_section(const cli_config *config, FILE *out, const char *secti
 
 char *cli_config_resolved(const cli_config *config)
 {
-    static const char *const sections[] = {"experiment", "device", "data", "model"};
+    static const char *const sections[] = {"experiment", "device", "data", "model", "augment", "classes"};
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -536,7 +592,8 @@ char *cli_config_resolved(const cli_config *config)
         return cli_copy("");
     fprintf(out, "; written by tl %s: what the run used, defaults included\n", tl_version());
     for (size_t i = 0; i < CLI_COUNT(sections); i++)
-        write_section(config, out, sections[i], NULL);
+        if (config->class_count > 0 || strcmp(sections[i], "classes"))
+            write_section(config, out, sections[i], NULL);
     for (size_t i = 0; i < config->stage_count; i++) {
         char *section = cli_format("stage %s", config->stages[i].name);
         write_section(config, out, section, &config->stages[i]);

@@ -20,6 +20,7 @@ typedef enum cli_key_type {
     CLI_KEY_LAYERS, /* int[4], or all 0 */
     CLI_KEY_SIZE,   /* bytes: uint64_t, 0 for a word */
     CLI_KEY_RATE,   /* a cli_rate: a number, or a multiple as in 10x */
+    CLI_KEY_CLASS,  /* a cli_class: a number, or a number and a colour */
     CLI_KEY_LATER,  /* known, and not in this version */
 } cli_key_type;
 
@@ -42,6 +43,13 @@ extern const size_t cli_key_count;
 typedef struct cli_rate {
     double lr, factor;
 } cli_rate;
+
+/* A class of masks. */
+typedef struct cli_class {
+    int index;
+    bool coloured;
+    uint8_t colour[3];
+} cli_class;
 
 typedef struct cli_stage {
     char *name;
@@ -72,6 +80,7 @@ typedef struct cli_config {
     const char *train, *val;
     double val_fraction; /* 0: val is a folder, or "" */
     int batch, resize, crop, alpha, decode, workers;
+    int masks, ignore; /* masks: 0 auto, otherwise a tl_masks + 1 */
     double mean[3], std[3];
     bool shuffle;
     const char *cache; /* "": auto */
@@ -83,6 +92,16 @@ typedef struct cli_config {
     int layers[4];
     double dropout, width;
     bool bgr;
+    struct {
+        double random_crop, ratio;
+        int flip;
+        double rotate, brightness, contrast, saturation;
+    } augment;
+    const char **class_names; /* of [classes], by number; the names are the settings' */
+    uint8_t (*class_colours)[3]; /* NULL: there are none */
+    size_t class_count;
+    bool has_ignore_colour;
+    uint8_t ignore_colour[3];
     cli_stage *stages; /* at least one */
     size_t stage_count, stage_capacity;
     cli_setting *settings;
@@ -117,6 +136,7 @@ typedef union cli_value {
     double real, reals[3];
     bool truth;
     cli_rate rate;
+    cli_class class_;
 } cli_value;
 
 /* Does the key stand for all names that begin like its own? */

@@ -8,9 +8,35 @@
 
 #include "cli/session.h"
 
+/* A data set of the kind that the head learns from. */
+static tl_status open_set(const cli_config *config, const cli_job *job, const char *path, tl_dataset **out)
+{
+    if (!cli_config_segments(config))
+        return tl_dataset_open(job->context, path, out);
+    tl_masks_options options;
+    tl_masks_options_init(&options, sizeof(options));
+    options.kind = config->masks ? (tl_masks)(config->masks - 1) : config->class_colours ? TL_MASKS_COLOUR : TL_MASKS_INDEX;
+    options.ignore = config->ignore;
+    options.classes = config->class_names;
+    options.class_count = config->class_count;
+    options.colours = (const uint8_t (*)[3])config->class_colours;
+    options.ignore_colour = config->has_ignore_colour ? config->ignore_colour : NULL;
+    if (!options.class_count && options.kind != TL_MASKS_ALPHA)
+        options.class_count = (size_t)config->classes;
+    if (job->train) { /* the second set has the classes of the first */
+        options.class_count = tl_dataset_class_count(job->train);
+        options.classes = tl_dataset_classes(job->train);
+    }
+    return tl_dataset_open_masks(job->context, path, &options, out);
+}
+
 static int open_data(const cli_config *config, cli_job *job)
 {
-    tl_status status = tl_dataset_open(job->context, config->train, &job->train);
+    if (config->class_count > 0 && !cli_config_segments(config)) {
+        cli_error("%s: [classes] is for segmentation, and head = %s is not", config->path, cli_head_name((tl_head)config->head));
+        return CLI_USAGE;
+    }
+    tl_status status = open_set(config, job, config->train, &job->train);
     if (status != TL_OK)
         return cli_failed(job->context, status, NULL);
     size_t classes = tl_dataset_class_count(job->train);
@@ -32,7 +58,7 @@ static int open_data(const cli_config *config, cli_job *job)
         job->train = rest;
         job->val = held_out;
     } else if (*config->val) {
-        status = tl_dataset_open(job->context, config->val, &job->val);
+        status = open_set(config, job, config->val, &job->val);
         if (status == TL_OK)
             status = tl_dataset_match(job->context, job->val, tl_dataset_classes(job->train), classes);
         if (status != TL_OK)
@@ -185,8 +211,11 @@ static void print_classes(const tl_dataset *dataset)
 {
     size_t count = tl_dataset_class_count(dataset);
     cli_headline(" in %zu classes (", count);
-    for (size_t i = 0; i < count && i < MOST_CLASSES_NAMED; i++)
-        cli_headline("%s%s %zu", i ? ", " : "", tl_dataset_class(dataset, i), tl_dataset_class_size(dataset, i));
+    for (size_t i = 0; i < count && i < MOST_CLASSES_NAMED; i++) {
+        cli_headline("%s%s", i ? ", " : "", tl_dataset_class(dataset, i));
+        if (!tl_dataset_has_masks(dataset))
+            cli_headline(" %zu", tl_dataset_class_size(dataset, i));
+    }
     cli_headline(count > MOST_CLASSES_NAMED ? ", …)" : ")");
 }
 
@@ -216,17 +245,21 @@ int cli_job_check_images(const cli_config *config, const cli_job *job)
     const tl_dataset *sets[] = {job->train, job->val};
     const tl_preprocess *preprocess = tl_model_preprocess(job->model);
     uint8_t *rgb = cli_alloc((size_t)config->crop * (size_t)config->crop * 3);
+    uint8_t *labels = tl_dataset_has_masks(job->train) ? cli_alloc((size_t)config->crop * (size_t)config->crop) : NULL;
     size_t total = tl_dataset_size(job->train) + (job->val ? tl_dataset_size(job->val) : 0), done = 0, bad = 0;
     double start = now();
     for (size_t s = 0; s < 2 && sets[s]; s++)
         for (size_t i = 0; i < tl_dataset_size(sets[s]) && !cli_interrupted(); i++) {
-            if (tl_image_load(job->context, tl_dataset_path(sets[s], i), preprocess, rgb) != TL_OK) {
+            tl_status status = labels ? tl_masked_load(job->context, sets[s], i, preprocess, rgb, labels)
+                                      : tl_image_load(job->context, tl_dataset_path(sets[s], i), preprocess, rgb);
+            if (status != TL_OK) {
                 cli_error("%s", tl_context_message(job->context));
                 bad++;
             }
             cli_progress("images", (int64_t)++done, (int64_t)total, now() - start, true);
         }
     free(rgb);
+    free(labels);
     if (bad > 0)
         cli_error("%zu of %zu images cannot be read", bad, total);
     return bad > 0 || cli_interrupted() ? CLI_FAILED : CLI_DONE;

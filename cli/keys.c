@@ -1,5 +1,6 @@
 /* The table of keys. Defaults are the seed's script: what a file leaves out is what that script does. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -33,9 +34,17 @@ const cli_key cli_keys[] = {
      "and, where the device has instructions for them, a fraction of the time, at 3 or 4 significant digits"},
 
     {"data", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(train),
-     "The folder to learn from: one folder a class, named after it, with PNG and JPEG images"},
+     "The folder to learn from: one folder a class, named after it, with PNG and JPEG images; for segmentation a folder with "
+     "images/ and masks/, which have the same names but for the ending, or a file.csv with a line image,mask for each"},
     {"data", "val", CLI_KEY_TEXT, 0, 0, false, "none", "none", IN(val),
-     "What to judge by: a folder like train, or a fraction of it between 0 and 1, drawn from each class by the seed"},
+     "What to judge by: a folder like train, or a fraction of it between 0 and 1, drawn from each class by the seed, for "
+     "segmentation from all images"},
+    {"data", "masks", CLI_KEY_CHOICE, 0, 0, false, "auto index colour alpha", "auto", IN(masks),
+     "For segmentation, what the pixels of masks are: index, the class, as the number in a palette or grey PNG; colour, that of "
+     "the class in [classes]; alpha, images are their own masks, class 1 where they are more opaque than not; auto: colour "
+     "where [classes] has colours, otherwise index"},
+    {"data", "ignore", CLI_KEY_INT, -1, 255, false, NULL, "255", IN(ignore),
+     "The number in masks of pixels that do not count, neither in the loss nor in scores; -1: all count"},
     {"data", "batch", CLI_KEY_INT, 1, 4096, false, "auto", "32", IN(batch),
      "Images a step; an epoch's last step may have fewer; auto: as many as fit the device, up to 256"},
     {"data", "resize", CLI_KEY_INT, 1, 16384, false, "none", "256", IN(resize),
@@ -112,7 +121,27 @@ const cli_key cli_keys[] = {
     LATER("stage", "momentum", "Of SGD"),
     LATER("stage", "ema", "Moving average of the parameters"),
 
-    LATER("augment", "*", "Random changes to training images"),
+    {"augment", "random_crop", CLI_KEY_REAL, 0, 1, true, "none", "none", IN(augment.random_crop),
+     "Shows a part of the image in the place of resize and crop, of a random size and shape: the least part of its area, "
+     "0.08 in torchvision's RandomResizedCrop"},
+    {"augment", "ratio", CLI_KEY_REAL, 0.001, 1, false, NULL, "0.75", IN(augment.ratio),
+     "The least width / height of that part, and the least height / width"},
+    {"augment", "flip", CLI_KEY_CHOICE, 0, 0, false, "none horizontal vertical both", "none", IN(augment.flip),
+     "Mirrors one of two images: horizontal, left and right; vertical, top and bottom; both, each of the two by itself"},
+    {"augment", "rotate", CLI_KEY_REAL, 0, 180, false, NULL, "0", IN(augment.rotate),
+     "Turns the image about its middle by up to so many degrees to either side; the corners become black, in masks ignored"},
+    {"augment", "brightness", CLI_KEY_REAL, 0, 100, false, NULL, "0", IN(augment.brightness),
+     "Times a factor between 1 - brightness and 1 + brightness"},
+    {"augment", "contrast", CLI_KEY_REAL, 0, 100, false, NULL, "0", IN(augment.contrast),
+     "The same of the difference from the image's mean grey"},
+    {"augment", "saturation", CLI_KEY_REAL, 0, 100, false, NULL, "0", IN(augment.saturation),
+     "The same of the difference from the pixel's own grey"},
+
+    {"classes", "*", CLI_KEY_CLASS, 0, 254, false, NULL, "", 0,
+     "A class of segmentation: its name, its number, and with masks of colours its colour, as in road = 3, #804080; the number "
+     "that [data] ignore has gives the colour of pixels that do not count. Without this section classes are called 0, 1 and so "
+     "on, as many as the masks have or [model] classes says"},
+
     LATER("sweep", "*", "Lists of values to try"),
 };
 const size_t cli_key_count = CLI_COUNT(cli_keys);
@@ -146,6 +175,7 @@ const char *cli_key_range(const cli_key *key, char *text, size_t size)
     case CLI_KEY_SEED: snprintf(text, size, "0 to 18446744073709551615"); break;
     case CLI_KEY_SIZE: snprintf(text, size, "a number of bytes, kB, MB, GB or TB%s", also); break;
     case CLI_KEY_RATE: snprintf(text, size, "%s, or a multiple of lr as in 10x", lower); break;
+    case CLI_KEY_CLASS: snprintf(text, size, "a number from 0 to 255, or number, #rrggbb"); break;
     case CLI_KEY_BOOL: snprintf(text, size, "yes or no"); break;
     case CLI_KEY_CHOICE: join_words(key->words, text, size); break;
     case CLI_KEY_ARCH: snprintf(text, size, "a network's name"); break;
@@ -252,6 +282,32 @@ static bool parse_rate(const cli_key *key, const char *text, cli_rate *rate)
     return true;
 }
 
+/* "3", "3, #804080". */
+static bool parse_class(const char *text, cli_class *of)
+{
+    char number[8], *end;
+    int64_t value;
+    size_t length = strcspn(text, ", ");
+    if (length >= sizeof(number))
+        return false;
+    snprintf(number, sizeof(number), "%.*s", (int)length, text);
+    if (!cli_parse_int(number, &value) || value < 0 || value > 255)
+        return false;
+    of->index = (int)value;
+    text += length + strspn(text + length, " ");
+    if (!*text)
+        return true;
+    text += *text == ',';
+    text += strspn(text, " ");
+    if (strlen(text) != 7 || *text != '#' || strspn(text + 1, "0123456789abcdefABCDEF") != 6)
+        return false;
+    unsigned long colour = strtoul(text + 1, &end, 16);
+    of->coloured = true;
+    for (int c = 0; c < 3; c++)
+        of->colour[c] = (uint8_t)(colour >> (16 - 8 * c));
+    return true;
+}
+
 bool cli_key_is_open(const cli_key *key)
 {
     size_t length = strlen(key->name);
@@ -285,6 +341,8 @@ bool cli_key_parse(const cli_key *key, const char *text, cli_value *v)
         return parse_size(key, text, &v->bytes);
     case CLI_KEY_RATE:
         return parse_rate(key, text, &v->rate);
+    case CLI_KEY_CLASS:
+        return parse_class(text, &v->class_);
     case CLI_KEY_REAL:
         return cli_parse_real(text, &v->real) && in_range(key, v->real);
     case CLI_KEY_BOOL:
@@ -318,6 +376,7 @@ size_t cli_key_size(const cli_key *key)
     case CLI_KEY_COLOUR: return 3 * sizeof(double);
     case CLI_KEY_LAYERS: return 4 * sizeof(int);
     case CLI_KEY_RATE: return sizeof(cli_rate);
+    case CLI_KEY_CLASS: return sizeof(cli_class);
     default: return sizeof(const char *);
     }
 }

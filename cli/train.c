@@ -25,6 +25,7 @@ typedef struct training {
     cli_job job;
     cli_run run;
     tl_train_options options;
+    tl_augment augment;
     tl_train_result result;
     tl_stage *stages;
     bool learning; /* a step was made */
@@ -115,6 +116,21 @@ static tl_status on_epoch(void *user, const tl_epoch *epoch, tl_model *model)
 
 /* ---- the work ---- */
 
+static void fill_augment(training *t)
+{
+    const cli_config *config = &t->config;
+    tl_augment_init(&t->augment, sizeof(t->augment));
+    t->augment.random_crop = config->augment.random_crop;
+    t->augment.ratio = config->augment.ratio;
+    t->augment.flip = (tl_flip)config->augment.flip;
+    t->augment.rotate = config->augment.rotate;
+    t->augment.brightness = config->augment.brightness;
+    t->augment.contrast = config->augment.contrast;
+    t->augment.saturation = config->augment.saturation;
+    t->augment.seed = config->seed;
+    t->options.augment = &t->augment;
+}
+
 static void fill_options(training *t)
 {
     const cli_config *config = &t->config;
@@ -137,6 +153,7 @@ static void fill_options(training *t)
         to->rates = from->rates;
         to->rate_count = from->rate_count;
     }
+    fill_augment(t);
     t->options.batch = config->batch;
     t->options.shuffle = config->shuffle;
     t->options.seed = config->seed;

@@ -109,7 +109,9 @@ static tl_status load(worker *w, uint32_t index, uint64_t epoch, uint8_t *rgb) {
         w->reader->change = &change;
     }
     tl_status status = l->masks ? tl__reader_mask(w->reader, mask, l->masks) : TL_OK;
-    if (status == TL_OK)
+    if (status == TL_OK && l->options.labels_only)
+        status = tl__reader_pretend(w->reader, path);
+    else if (status == TL_OK)
         status = tl__reader_load(w->reader, path, rgb);
     if (status == TL_OK && l->masks)
         status = tl__mask_show(w->reader, path, mask, w->labels);
@@ -285,9 +287,11 @@ static tl_status fill(tl__loader *l, const tl_preprocess *preprocess) {
     tl_preprocess p;
     TL__TRY(tl__preprocess_take(l->context, preprocess, &p));
     l->crop = p.crop;
-    l->image_bytes = (size_t)p.crop * (size_t)p.crop * 3;
+    l->image_bytes = l->options.labels_only ? 0 : (size_t)p.crop * (size_t)p.crop * 3;
     l->masks = l->dataset->names->masks;
     l->label_count = l->masks ? (size_t)p.crop * (size_t)p.crop : 1;
+    if (l->options.labels_only && (!l->masks || l->options.augment))
+        return tl__fail(l->context, TL_ERROR_ARGUMENT, "labels alone are of masks that do not change");
     if (l->options.augment)
         TL__TRY(tl__augment_take(l->context, l->options.augment, &l->augment));
     l->random = l->options.augment && tl_augment_is_random(&l->augment);

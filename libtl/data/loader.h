@@ -20,6 +20,7 @@ typedef struct tl__loader_options {
     int ahead;            /* batches that may be ready before they are asked for; 0: 2 */
     uint64_t cache_bytes; /* pixels kept for the next epochs: as many images as fit, crop * crop * 3 bytes each, with a mask
                            * 4; none where images change from epoch to epoch */
+    bool labels_only;     /* of a data set with masks: no pixels, and images are not opened */
     const tl_augment *augment; /* NULL, or random changes; copied */
 } tl__loader_options;
 

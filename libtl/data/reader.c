@@ -193,6 +193,13 @@ tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_r
     return status;
 }
 
+tl_status tl__reader_pretend(tl__reader *reader, const char *path) {
+    reader->source = (tl__source){.name = path, .fd = -1};
+    tl_status status = tl__reader_begin(reader, (uint32_t)reader->mask_width, (uint32_t)reader->mask_height, NULL);
+    reader->source = (tl__source){.fd = -1};
+    return status;
+}
+
 tl_status tl__reader_decode(tl__reader *reader, const char *name, const void *data, size_t size, uint8_t *rgb) {
     reader->source = (tl__source){.name = name, .fd = -1, .data = data, .size = size};
     tl_status status = read_any(reader, rgb);

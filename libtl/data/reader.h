@@ -54,6 +54,9 @@ tl_status tl__reader_decode(tl__reader *reader, const char *name, const void *da
 /* Reads a mask whole, into reader->mask. Errors as tl_mask_load. */
 tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_rule *rule);
 
+/* As if an image of the size of the mask had been read: its labels can be shown then. TL_ERROR_MEMORY. */
+tl_status tl__reader_pretend(tl__reader *reader, const char *path);
+
 /* ---- between reader.c and the decoders ---- */
 
 /* Makes data and size the next piece. False at the end, or where reading failed (error is set). */

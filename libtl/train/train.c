@@ -155,10 +155,11 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
  * *reason: up to where, or why not. */
 static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_trainer *trainer = r->trainer;
-    bool wanted = r->options->cache_features && trainer->cut.count > 0;
+    const bool random = tl_augment_is_random(r->options->augment);
+    bool wanted = r->options->cache_features && trainer->cut.count > 0 && !random;
     report->cache = reason;
     if (!wanted)
-        snprintf(reason, 128, "%s", r->options->cache_features ? trainer->cut_reason : "switched off");
+        snprintf(reason, 128, "%s", !r->options->cache_features ? "switched off" : random ? "the images change at random" : trainer->cut_reason);
     if (wanted && r->dry)
         return rehearse_features(r, report, reason);
     bool serve = wanted && r->features && tl__cut_equal(&r->features->cut, &trainer->cut);
@@ -273,8 +274,10 @@ static tl_status train_epoch(run *r, tl_score *score) {
     tl__sums sums = {0};
     begin_phase(r, TL_PHASE_TRAIN);
     shuffle(r);
-    if (!r->features)
+    if (!r->features) {
+        tl__loader_set_epoch(r->loader, (uint64_t)r->epoch);
         TL__TRY(tl__loader_start(r->loader, r->order, images));
+    }
     for (size_t done = 0; done < images;) {
         const void *input;
         const int32_t *labels;
@@ -389,7 +392,9 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     if (r->val && !(r->confusion = tl__alloc(r->context, classes * classes * sizeof *r->confusion)))
         return TL_ERROR_MEMORY;
     tl__loader_options loading = {.batch = r->options->batch, .workers = r->options->workers, .cache_bytes = PIXEL_CACHE};
+    loading.augment = r->options->augment;
     TL__TRY(tl__loader_create(r->context, r->train, preprocess, &loading, &r->loader));
+    loading.augment = NULL;
     if (r->val)
         TL__TRY(tl__loader_create(r->context, r->val, preprocess, &loading, &r->val_loader));
     return find_folder(r);

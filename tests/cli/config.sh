@@ -23,8 +23,8 @@ printf '[modle]\narch = resnet18\n' >c.ini
 mistake "a bad section" 2 "c.ini:1: unknown section [modle]; did you mean [model]?"
 { echo '[stage a]'; printf 'train = %0191d\n' 0; } >c.ini
 mistake "a long line" 2 "c.ini:2: a line of more than 198 bytes"
-printf '[augment]\nflip = yes\n' >c.ini
-mistake "a section of another version" 2 "c.ini:1: [augment] is not supported by this version"
+printf '[sweep]\nseed = 1\n' >c.ini
+mistake "a section of another version" 2 "c.ini:1: [sweep] is not supported by this version"
 printf '[stage a]\nmomentum = 1\n' >c.ini
 mistake "a key of another version" 2 "c.ini:2: 'momentum' in [stage a] is not supported by this version"
 printf '[stage a]\nlr.fc.* = 10y\n' >c.ini

@@ -284,7 +284,7 @@ static void names(void **state)
     refuse("[Data]\nx = 8\n", "1: unknown section [Data]; did you mean [data]?");
     refuse("[stage]\nlr = 1\n", "1: [stage] has no name; write [stage head], say");
     refuse("[stage a.b]\nlr = 1\n", "1: [stage a.b]: a stage's name is made of letters, digits, '_' and '-'");
-    refuse("[augment]\nflip = yes\n", "1: [augment] is not supported by this version");
+    refuse("[sweep]\nseed = 1\n", "1: [sweep] is not supported by this version");
     refuse("[sweep]\nstage.head.lr = 1, 2\n", "1: [sweep] is not supported by this version");
     refuse("[data]\ngroup = person\n", "2: 'group' in [data] is not supported by this version");
     refuse("[stage a]\nwarmup = 1\n", "2: 'warmup' in [stage a] is not supported by this version");
