@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/job.h"
 #include "cli/options.h"
 #include "cli/score.h"
 #include "cli/session.h"
@@ -9,12 +10,13 @@
 static const cli_option options[] = {
     {CLI_JSON, "json", NULL, "one JSON object"},
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
+    {CLI_CONFIG, "config", "CONFIG.ini", "of a segmenter: whose [data] masks and [classes] say what masks mean"},
     CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
 };
 
 typedef struct request {
-    const char *model_path, *data_path;
+    const char *model_path, *data_path, *config_path;
     cli_device_request device;
     int batch;
     bool json;
@@ -58,14 +60,25 @@ static int evaluate(const request *r, tl_context *context, tl_model *model, cons
     return code;
 }
 
+/* The model's classes, to be freed; NULL where they have no names. */
+static const char **class_names(const tl_model *model)
+{
+    size_t count = (size_t)tl_model_class_count(model);
+    const char **names = cli_alloc(count * sizeof(*names));
+    for (size_t i = 0; i < count; i++)
+        if (!(names[i] = tl_model_class(model, (int)i))) {
+            free(names);
+            return NULL;
+        }
+    return names;
+}
+
 /* The classes of the data must be the model's, in name and order. */
 static int check_classes(const request *r, tl_context *context, const tl_model *model, const tl_dataset *data)
 {
     size_t count = (size_t)tl_model_class_count(model);
-    const char **names = cli_alloc(count * sizeof(*names));
-    bool named = true;
-    for (size_t i = 0; i < count; i++)
-        named &= (names[i] = tl_model_class(model, (int)i)) != NULL;
+    const char **names = class_names(model);
+    bool named = names != NULL;
     tl_status status = TL_OK;
     int code = CLI_DONE;
     if (named)
@@ -80,6 +93,40 @@ static int check_classes(const request *r, tl_context *context, const tl_model *
     return code;
 }
 
+static int open_masks(const request *r, tl_context *context, const tl_model *model, tl_dataset **data)
+{
+    cli_config config;
+    char error[1024];
+    if (r->config_path && !cli_config_load(r->config_path, NULL, 0, &config, error, sizeof(error))) {
+        cli_error("%s", error);
+        return CLI_USAGE;
+    }
+    const size_t count = (size_t)tl_model_class_count(model);
+    const char **names = class_names(model);
+    int code = CLI_DONE;
+    if (r->config_path && config.class_count > 0 && config.class_count != count) {
+        cli_error("%s: %zu [classes], but %s tells %zu apart", r->config_path, config.class_count, r->model_path, count);
+        code = CLI_FAILED;
+    } else {
+        tl_status status = cli_data_open_masks(context, r->config_path ? &config : NULL, names, count, r->data_path, data);
+        code = status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
+    }
+    free(names);
+    if (r->config_path)
+        cli_config_free(&config);
+    return code;
+}
+
+static int open_data(const request *r, tl_context *context, const tl_model *model, tl_dataset **data)
+{
+    if (cli_segments(model))
+        return open_masks(r, context, model, data);
+    if (r->config_path)
+        return cli_usage("eval", "--config is for masks, and %s tells images apart", r->model_path);
+    tl_status status = tl_dataset_open(context, r->data_path, data);
+    return status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
+}
+
 static int work(const request *r)
 {
     tl_context *context = cli_context_create();
@@ -88,11 +135,8 @@ static int work(const request *r)
     if (!context)
         return CLI_FAILED;
     int code = cli_model_open(context, r->model_path, &model);
-    if (code == CLI_DONE) {
-        tl_status status = tl_dataset_open(context, r->data_path, &data);
-        if (status != TL_OK)
-            code = cli_failed(context, status, NULL);
-    }
+    if (code == CLI_DONE)
+        code = open_data(r, context, model, &data);
     if (code == CLI_DONE)
         code = check_classes(r, context, model, data);
     if (code == CLI_DONE)
@@ -111,6 +155,7 @@ static int run(int argc, char **argv)
     while ((letter = cli_next_option(&cli_eval, argc, argv, &value, &code)) > 0)
         switch (letter) {
         case CLI_JSON: r.json = true; break;
+        case CLI_CONFIG: r.config_path = value; break;
         case CLI_BATCH:
             if (!cli_option_int(&cli_eval, "batch", value, 1, 4096, &r.batch))
                 return CLI_USAGE;
@@ -122,7 +167,7 @@ static int run(int argc, char **argv)
     if (letter < 0)
         return code;
     if (argc - optind != 2)
-        return cli_usage("eval", "a model and a folder of images are needed: tl eval MODEL DATA");
+        return cli_usage("eval", "a model and images are needed: tl eval MODEL DATA");
     r.model_path = argv[optind];
     r.data_path = argv[optind + 1];
     return work(&r);
@@ -131,9 +176,11 @@ static int run(int argc, char **argv)
 const cli_verb cli_eval = {
     .name = "eval",
     .usage = "[OPTION]... MODEL DATA",
-    .summary = "Judges a model on a folder that holds one folder of images for each class.",
+    .summary = "Judges a model on a folder that holds one folder of images for each class, or images and masks.",
     .details = "MODEL is a file that tl train or tl convert wrote. Prints loss, accuracy, precision and recall of each\n"
-               "class, and the confusion matrix.\n",
+               "class, and the confusion matrix. DATA of a segmenter is a folder with images/ and masks/, or a CSV file as [data]\n"
+               "train names it; IoU, Dice and the share of pixels that are right are printed. Without --config the numbers in\n"
+               "masks are the model's classes, and 255 does not count.\n",
     .options = options,
     .run = run,
 };

@@ -8,26 +8,35 @@
 
 #include "cli/session.h"
 
-/* A data set of the kind that the head learns from. */
+tl_status cli_data_open_masks(tl_context *context, const cli_config *config, const char *const *classes, size_t count,
+                              const char *path, tl_dataset **out)
+{
+    tl_masks_options options;
+    tl_masks_options_init(&options, sizeof(options));
+    if (config) {
+        options.kind = config->masks ? (tl_masks)(config->masks - 1) : config->class_colours ? TL_MASKS_COLOUR : TL_MASKS_INDEX;
+        options.ignore = config->ignore;
+        options.classes = config->class_names;
+        options.class_count = config->class_count;
+        options.colours = (const uint8_t (*)[3])config->class_colours;
+        options.ignore_colour = config->has_ignore_colour ? config->ignore_colour : NULL;
+        if (!options.class_count && options.kind != TL_MASKS_ALPHA)
+            options.class_count = (size_t)config->classes;
+    }
+    if (count) {
+        options.class_count = count;
+        options.classes = classes;
+    }
+    return tl_dataset_open_masks(context, path, &options, out);
+}
+
+/* A data set of the kind that the head learns from; the second one has the classes of the first. */
 static tl_status open_set(const cli_config *config, const cli_job *job, const char *path, tl_dataset **out)
 {
     if (!cli_config_segments(config))
         return tl_dataset_open(job->context, path, out);
-    tl_masks_options options;
-    tl_masks_options_init(&options, sizeof(options));
-    options.kind = config->masks ? (tl_masks)(config->masks - 1) : config->class_colours ? TL_MASKS_COLOUR : TL_MASKS_INDEX;
-    options.ignore = config->ignore;
-    options.classes = config->class_names;
-    options.class_count = config->class_count;
-    options.colours = (const uint8_t (*)[3])config->class_colours;
-    options.ignore_colour = config->has_ignore_colour ? config->ignore_colour : NULL;
-    if (!options.class_count && options.kind != TL_MASKS_ALPHA)
-        options.class_count = (size_t)config->classes;
-    if (job->train) { /* the second set has the classes of the first */
-        options.class_count = tl_dataset_class_count(job->train);
-        options.classes = tl_dataset_classes(job->train);
-    }
-    return tl_dataset_open_masks(job->context, path, &options, out);
+    return cli_data_open_masks(job->context, config, job->train ? tl_dataset_classes(job->train) : NULL,
+                               job->train ? tl_dataset_class_count(job->train) : 0, path, out);
 }
 
 static int open_data(const cli_config *config, cli_job *job)

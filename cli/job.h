@@ -21,6 +21,11 @@ void cli_job_close(cli_job *job);
 /* Every pattern of every stage must match some parameter of the network. An exit code. */
 int cli_job_check_stages(const cli_config *config, const cli_job *job);
 
+/* A data set with masks, read as [data] masks and [classes] of the configuration say (NULL: numbers, of which 255 does not
+ * count), with `count` classes, unless that is 0, under the names `classes` (NULL: numbers). */
+tl_status cli_data_open_masks(tl_context *context, const cli_config *config, const char *const *classes, size_t count,
+                              const char *path, tl_dataset **out);
+
 /* The lines that say what is about to happen. */
 void cli_job_print(const cli_config *config, const cli_job *job);
 

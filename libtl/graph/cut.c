@@ -1,5 +1,6 @@
 #include "graph/graph.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Why a node cannot be computed once and kept; NULL where it can, as far as it alone goes. */
@@ -14,26 +15,37 @@ static const char *varies(const tl__graph *graph, const tl__node *node) {
     return NULL;
 }
 
-/* The only computed value, or input, that nodes after `last` read from before; -1: none or several. */
-static int only_crossing(const tl__graph *graph, int last, const bool *frozen) {
-    int crossing = -1;
-    for (size_t n = 0; n < graph->node_count; n++) {
-        const tl__node *node = &graph->nodes[n];
-        if (node->dead || (frozen[n] && (int)n <= last))
+/* Adds a value in its place; false where there is no room for another one. */
+static bool add_value(tl__cut *cut, int most, int value) {
+    int at = cut->count;
+    if (tl__cut_has(cut, value))
+        return true;
+    if (cut->count == most)
+        return false;
+    for (; at > 0 && cut->values[at - 1] > value; at--)
+        cut->values[at] = cut->values[at - 1];
+    cut->values[at] = value;
+    cut->count++;
+    return true;
+}
+
+/* The computed values up to node `last` that nodes after it read, or that are `output`; false if they are more than `most`. */
+static bool crossings(const tl__graph *graph, int last, const bool *frozen, int output, int most, tl__cut *cut) {
+    *cut = (tl__cut){.count = 0};
+    for (size_t n = 0; n <= graph->node_count; n++) {
+        const tl__node *node = n < graph->node_count ? &graph->nodes[n] : NULL;
+        if (node && (node->dead || (frozen[n] && (int)n <= last)))
             continue;
-        for (int i = 0; i < TL_MAX_INPUTS; i++) {
-            int v = node->in[i];
+        for (int i = 0; i < (node ? TL_MAX_INPUTS : 1); i++) {
+            int v = node ? node->in[i] : output;
             if (v < 0 || graph->values[v].kind != TL__VALUE_COMPUTED)
                 continue;
             int from = graph->values[v].node;
-            if (from > last || !frozen[from])
-                continue;
-            if (crossing >= 0 && crossing != v)
-                return -1;
-            crossing = v;
+            if (from <= last && frozen[from] && !add_value(cut, most, v))
+                return false;
         }
     }
-    return crossing;
+    return true;
 }
 
 /* Which nodes see nothing but inputs and constants, through others of their kind; *reason as for the cut. */
@@ -51,32 +63,76 @@ static void find_frozen(const tl__graph *graph, bool *frozen, const char **reaso
     }
 }
 
-tl_status tl__graph_frozen_cut(const tl__graph *graph, int *out, const char **reason) {
+/* What normalisation makes of the bytes is no feature: keeping it would cost four times the bytes. */
+static bool is_of_use(const tl__graph *graph, const tl__cut *cut) {
+    for (int i = 0; i < cut->count; i++)
+        if (graph->nodes[graph->values[cut->values[i]].node].op.op == TL_OP_NORMALIZE)
+            return false;
+    return cut->count > 0;
+}
+
+tl_status tl__graph_frozen_cut(const tl__graph *graph, int output, int most, tl__cut *out, const char **reason) {
     bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
-    int cut = -1;
+    tl__cut cut;
     if (!frozen)
         return TL_ERROR_MEMORY;
     find_frozen(graph, frozen, reason);
-    for (int n = (int)graph->node_count - 1; n >= 0 && cut < 0; n--)
-        if (frozen[n])
-            cut = only_crossing(graph, n, frozen);
-    /* What normalisation makes of the bytes is no feature: keeping it would cost four times the bytes. */
-    if (cut >= 0 && graph->nodes[graph->values[cut].node].op.op == TL_OP_NORMALIZE)
-        cut = -1;
-    if (cut < 0 && !*reason)
+    bool found = crossings(graph, (int)graph->node_count, frozen, output, most, &cut) && is_of_use(graph, &cut);
+    for (int n = (int)graph->node_count - 1; n >= 0 && !found; n--)
+        found = frozen[n] && crossings(graph, n, frozen, output, 1, &cut) && cut.count == 1;
+    if (!found || !is_of_use(graph, &cut))
+        cut.count = 0;
+    if (!cut.count && !*reason)
         *reason = "nothing is frozen";
     tl__free(graph->context, frozen);
     *out = cut;
     return TL_OK;
 }
 
-void tl__graph_cut(tl__graph *graph, int value) {
+tl_status tl__graph_is_frozen(const tl__graph *graph, int value, bool *out) {
+    const char *reason;
+    bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
+    if (!frozen)
+        return TL_ERROR_MEMORY;
+    find_frozen(graph, frozen, &reason);
+    *out = graph->values[value].kind != TL__VALUE_COMPUTED || frozen[graph->values[value].node];
+    tl__free(graph->context, frozen);
+    return TL_OK;
+}
+
+static void cut_value(tl__graph *graph, int value) {
     tl__value *v = &graph->values[value];
     for (int i = 0; i < TL_MAX_OUTPUTS; i++)
         if (graph->nodes[v->node].out[i] == value)
             graph->nodes[v->node].out[i] = -1;
     v->kind = TL__VALUE_INPUT;
     v->node = -1;
+}
+
+void tl__graph_cut(tl__graph *graph, const tl__cut *cut) {
+    for (int i = 0; i < cut->count; i++)
+        cut_value(graph, cut->values[i]);
+}
+
+bool tl__cut_has(const tl__cut *cut, int value) {
+    for (int i = 0; i < cut->count; i++)
+        if (cut->values[i] == value)
+            return true;
+    return false;
+}
+
+bool tl__cut_equal(const tl__cut *a, const tl__cut *b) {
+    return a->count == b->count && !memcmp(a->values, b->values, (size_t)a->count * sizeof *a->values);
+}
+
+const char *tl__cut_text(const tl__cut *cut, const tl__graph *graph, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < cut->count && used < size; i++) {
+        const char *name = graph->values[cut->values[i]].name;
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", name ? name : "");
+    }
+    return text;
 }
 
 /* A gradient that passes only where some value is positive, or the largest of its window. */

@@ -53,6 +53,17 @@ typedef struct tl__node {
     bool dead;               /* taken out by a pass */
 } tl__node;
 
+/* Values between two parts of a graph, in the order in which they are computed. */
+#define TL__CUT_VALUES 4
+typedef struct tl__cut {
+    int values[TL__CUT_VALUES];
+    int count; /* 0: the graph is not cut */
+} tl__cut;
+
+static inline tl__cut tl__cut_at(int value) {
+    return (tl__cut){.values = {value}, .count = 1};
+}
+
 typedef struct tl__graph {
     tl_context *context;
     tl__value *values;
@@ -63,7 +74,7 @@ typedef struct tl__graph {
     size_t owned_count, owned_capacity;
     bool backward; /* nodes that are added now belong to the gradient */
     tl_dtype storage; /* of what is computed on the way to the value stored_to; 0: f32, as everywhere else */
-    int stored_to;
+    tl__cut stored_to;
     tl_status status;
 } tl__graph;
 
@@ -157,11 +168,18 @@ tl_status tl__graph_mark_exact(tl__graph *graph);
  * node; parts[] are their indices in order. Returns how many, 0 where there is nothing to split. */
 int tl__graph_split(tl__graph *graph, int node, int parts[4]);
 
-/* The last value through which everything that neither trains nor varies passes: computed from inputs and constants
- * by deterministic nodes only, and the only such value that the rest reads. -1: there is none beyond the input. *reason
- * says why it is not further on, in words that live for ever. TL_ERROR_MEMORY. */
-tl_status tl__graph_frozen_cut(const tl__graph *graph, int *cut, const char **reason);
-/* Makes a computed value an input: what led to it is no longer reached. */
-void tl__graph_cut(tl__graph *graph, int value);
+/* Where what neither trains nor varies ends: the last values that are computed from inputs and constants by deterministic
+ * nodes only and that the rest reads, or that are `output` (-1: none). Where they are more than `most` (1 .. TL__CUT_VALUES),
+ * the last single value through which all of them pass. None: count 0; *reason says why there is none or it is not further
+ * on, in words that live for ever. TL_ERROR_MEMORY. */
+tl_status tl__graph_frozen_cut(const tl__graph *graph, int output, int most, tl__cut *cut, const char **reason);
+/* Is the value one that neither trains nor varies? TL_ERROR_MEMORY. */
+tl_status tl__graph_is_frozen(const tl__graph *graph, int value, bool *frozen);
+/* Makes computed values inputs: what led to them is no longer reached. */
+void tl__graph_cut(tl__graph *graph, const tl__cut *cut);
+bool tl__cut_equal(const tl__cut *a, const tl__cut *b);
+bool tl__cut_has(const tl__cut *cut, int value);
+/* "layer3.5.relu, layer4.2.relu" into text[size]; returns text. */
+const char *tl__cut_text(const tl__cut *cut, const tl__graph *graph, char *text, size_t size);
 
 #endif

@@ -204,6 +204,10 @@ const tl__value *tl__plan_value(const tl__plan *plan, int value) {
     return &plan->graph->values[value];
 }
 
+const tl__graph *tl__plan_graph(const tl__plan *plan) {
+    return plan->graph;
+}
+
 double tl__plan_flops(const tl__plan *plan) {
     double sum = 0;
     for (size_t s = 0; s < plan->step_count; s++)

@@ -41,6 +41,7 @@ tl_status tl__plan_write(tl__plan *plan, int value, const void *data); /* an inp
 tl_status tl__plan_run(tl__plan *plan);
 tl_status tl__plan_read(tl__plan *plan, int value, void *data);        /* a kept value, after run */
 const tl__value *tl__plan_value(const tl__plan *plan, int value);
+const tl__graph *tl__plan_graph(const tl__plan *plan);
 
 /* Runs with a wait after each node, and tells how long each took. */
 tl_status tl__plan_run_timed(tl__plan *plan, void *user,

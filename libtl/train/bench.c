@@ -60,7 +60,7 @@ static tl_status prepare(bench *b, tl_device *device) {
         TL__TRY(tl__engine_create(b->model, device, &b->engine));
         TL__TRY(tl__engine_set_precision(b->engine, b->options.precision));
         draw.batch = tl__engine_chunk(b->engine, batch);
-        return tl__runner_create(b->engine, &draw, TL__PART_WHOLE, -1, &b->runner);
+        return tl__runner_create(b->engine, &draw, TL__PART_WHOLE, NULL, &b->runner);
     }
     tl_train_options options;
     tl_stage stage;

@@ -3,6 +3,15 @@
 #include <math.h>
 #include <string.h>
 
+tl_status tl__data_fits(const tl_model *model, const tl_dataset *dataset) {
+    const bool masks = tl_dataset_has_masks(dataset), segments = tl__model_segments(model);
+    if (masks && !segments)
+        return tl__fail(model->context, TL_ERROR_DATA, "the data have masks, but the network's head tells images apart, not pixels");
+    if (segments && !masks)
+        return tl__fail(model->context, TL_ERROR_DATA, "the network's head tells pixels apart, but the data have no masks");
+    return TL_OK;
+}
+
 /* Of so many images, which the runner takes a few at a time: logits of pixels are large. */
 static tl_status tally_images(tl__runner *runner, const uint8_t *rgb, const int32_t *labels, int count, float *logits, tl__tally *tally) {
     const size_t rows = runner->output_count / (size_t)tally->classes; /* of each */
@@ -42,28 +51,29 @@ tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t ima
     return status;
 }
 
-static tl_status run_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, float *rows, float *logits,
-                              int32_t *labels, tl__tally *tally) {
-    size_t images = features->images[set], batch = (size_t)runner->draw.batch;
+static tl_status run_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, const uint8_t *targets,
+                              float *rows, float *logits, int32_t *labels, tl__tally *tally) {
+    const size_t images = features->images[set], batch = (size_t)runner->draw.batch, each = runner->output_count / (size_t)tally->classes;
     for (size_t first = 0; first < images; first += batch) {
         int count = images - first < batch ? (int)(images - first) : (int)batch;
-        for (int i = 0; i < count; i++)
-            labels[i] = tl_dataset_label(dataset, first + (size_t)i);
+        for (size_t i = 0; i < (size_t)count * each; i++)
+            labels[i] = targets ? targets[first * each + i] : tl_dataset_label(dataset, first + i);
         tl__features_gather(features, set, NULL, first, count, rows);
         TL__TRY(tl__runner_run(runner, rows, count, logits));
-        tl__tally_add(tally, logits, labels, (size_t)count);
+        tl__tally_add(tally, logits, labels, (size_t)count * each);
         tally->sums.images += count;
     }
     return TL_OK;
 }
 
-tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, tl__tally *tally) {
+tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, const uint8_t *targets,
+                                tl__tally *tally) {
     tl_context *context = runner->engine->model->context;
-    size_t batch = (size_t)runner->draw.batch;
+    const size_t batch = (size_t)runner->draw.batch;
     float *logits = tl__calloc(context, batch * runner->output_count, sizeof *logits);
     float *rows = logits ? tl__calloc(context, batch * features->count, sizeof *rows) : NULL;
-    int32_t *labels = rows ? tl__calloc(context, batch, sizeof *labels) : NULL;
-    tl_status status = labels ? run_features(runner, features, set, dataset, rows, logits, labels, tally) : TL_ERROR_MEMORY;
+    int32_t *labels = rows ? tl__calloc(context, batch * runner->output_count / (size_t)tally->classes, sizeof *labels) : NULL;
+    tl_status status = labels ? run_features(runner, features, set, dataset, targets, rows, logits, labels, tally) : TL_ERROR_MEMORY;
     tl__free(context, logits);
     tl__free(context, rows);
     tl__free(context, labels);
@@ -93,7 +103,7 @@ static tl_status evaluate(tl_model *model, tl_device *device, const tl_dataset *
     tl_status status = tl__engine_create(model, device, &engine);
     if (status == TL_OK) {
         tl__draw_options draw = {.batch = tl__engine_chunk(engine, batch), .height = model->preprocess.crop, .width = model->preprocess.crop};
-        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, -1, &runner);
+        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, NULL, &runner);
     }
     if (status == TL_OK)
         tl__plan_log(runner->plans[0].plan);
@@ -114,6 +124,7 @@ tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *data
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     if (o.batch < 0 || o.batch > 65536)
         return tl__fail(context, TL_ERROR_ARGUMENT, "batch = %d is not 1 to 65536", o.batch);
+    TL__TRY(tl__data_fits(model, dataset));
     int classes = model->options.classes;
     if (model->classes)
         TL__TRY(tl_dataset_match(context, dataset, (const char *const *)model->classes, (size_t)classes));

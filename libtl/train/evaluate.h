@@ -7,9 +7,12 @@
 #include "train/features.h"
 #include "train/score.h"
 
+/* Masks are for segmenters, and segmenters for masks. TL_ERROR_DATA. */
+tl_status tl__data_fits(const tl_model *model, const tl_dataset *dataset);
+
 /* Over all images that `loader` reads with the runner's whole network, or over one set of features with the
- * runner's rest and the data set's labels. */
+ * runner's rest and the data set's labels, or `targets`, a byte for each pixel. */
 tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t images, tl__feature_progress progress, void *user, tl__tally *tally);
-tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, tl__tally *tally);
+tl_status tl__evaluate_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, const uint8_t *targets, tl__tally *tally);
 
 #endif

@@ -96,7 +96,7 @@ static tl_status run(tl_features *f, tl__feature_request *request, tl_device *de
                                        .height = model->preprocess.crop,
                                        .width = model->preprocess.crop};
     TL__TRY(choose_value(f, &f->options, &request->draw));
-    request->cut = f->cut;
+    request->cut = tl__cut_at(f->cut);
     tl__loader_options loading = {.batch = request->batch, .workers = f->options.workers};
     TL__TRY(tl__loader_create(model->context, f->dataset, &model->preprocess, &loading, &request->loaders[0]));
     TL__TRY(tl__features_create(request, &f->features, reason));

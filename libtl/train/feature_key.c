@@ -56,9 +56,10 @@ static bool is_needed(const tracer *t, const tl__node *node) {
     return false;
 }
 
-static tl_status trace(tracer *t, int cut) {
+static tl_status trace(tracer *t, const tl__cut *cut) {
     const tl__graph *graph = t->graph;
-    t->needed[cut] = true;
+    for (int i = 0; i < cut->count; i++)
+        t->needed[cut->values[i]] = true;
     for (size_t n = graph->node_count; n-- > 0;)
         if (is_needed(t, &graph->nodes[n]))
             for (int i = 0; i < TL_MAX_INPUTS; i++)
@@ -80,7 +81,7 @@ static tl_status trace(tracer *t, int cut) {
 }
 
 /* Our own CPU backend chooses by shape and identity alone. Others may have been tuned: what they chose counts too. */
-static tl_status hash_implementations(tl__engine *engine, const tl__draw_options *draw, int cut, char text[33]) {
+static tl_status hash_implementations(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, char text[33]) {
     tl__hash hash = {0, 0};
     tl__runner *runner;
     TL__TRY(tl__runner_create(engine, draw, TL__PART_FEATURES, cut, &runner));
@@ -95,7 +96,7 @@ static tl_status hash_implementations(tl__engine *engine, const tl__draw_options
     return TL_OK;
 }
 
-static tl_status write_about(const tracer *t, const tl__draw_options *draw, int cut, tl__feature_key *key) {
+static tl_status write_about(const tracer *t, const tl__draw_options *draw, const tl__cut *cut, tl__feature_key *key) {
     const tl_device *device = t->engine->device;
     const tl_preprocess *p = &t->engine->model->preprocess;
     char build[33], backend[33], nodes[33], weights[33], pixels[33], chosen[33] = "its own";
@@ -124,7 +125,7 @@ static tl_status write_about(const tracer *t, const tl__draw_options *draw, int 
     return TL_OK;
 }
 
-tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, int cut, const tl__hash *known,
+tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, const tl__hash *known,
                                  const bool *unknown, bool words, tl__feature_key *key) {
     tl_context *context = engine->model->context;
     tl__draw_options one = *draw;
@@ -135,8 +136,10 @@ tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *dra
     one.training = false;
     TL__TRY(tl__model_draw(engine->model, &one, &graph, &drawn));
     tracer t = {.engine = engine, .graph = graph, .known = known, .unknown = unknown};
-    key->count = (size_t)tl__desc_count(&graph->values[cut].desc);
-    key->name = tl__strdup(context, graph->values[cut].name ? graph->values[cut].name : "");
+    char name[256];
+    for (int i = 0; i < cut->count; i++)
+        key->count += (size_t)tl__desc_count(&graph->values[cut->values[i]].desc);
+    key->name = tl__strdup(context, tl__cut_text(cut, graph, name, sizeof name));
     t.needed = key->name ? tl__calloc(context, graph->value_count, sizeof *t.needed) : NULL;
     tl_status status = t.needed ? TL_OK : TL_ERROR_MEMORY;
     if (status == TL_OK && words)

@@ -1,20 +1,20 @@
-/* train/feature_key.h: all that a network's value at a cut depends on beside the image, in words. */
+/* train/feature_key.h: all that a network's values at a cut depend on beside the image, in words. */
 #ifndef TL__FEATURE_KEY_H
 #define TL__FEATURE_KEY_H
 
 #include "train/runner.h"
 
 typedef struct tl__feature_key {
-    char *name;   /* the value's: "avgpool" */
+    char *name;   /* the values': "avgpool" */
     char *about;  /* several lines, each named: build, device, network, weights, preprocessing, precision, the value */
     char *stem;   /* "resnet50-avgpool" */
-    size_t count; /* floats of the value, for one image */
+    size_t count; /* floats of the values, for one image */
 } tl__feature_key;
 
 /* With `words` false, about and stem stay NULL, and no weight is read. `draw` and `cut` as for tl__runner_create.
  * `known` holds the hashes of the parameters whose `unknown` is false; the others', and all where it is NULL, are taken
  * now. To be released. TL_ERROR_MEMORY, TL_ERROR_IO and what drawing gives. */
-tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, int cut, const tl__hash *known,
+tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, const tl__hash *known,
                                  const bool *unknown, bool words, tl__feature_key *key);
 void tl__feature_key_release(tl_context *context, tl__feature_key *key);
 

@@ -232,7 +232,7 @@ static tl_status compute_set(tl__features *f, const tl__feature_request *request
 static tl_status compute(tl__features *f, const tl__feature_request *request) {
     tl__runner *runner;
     size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1];
-    TL__TRY(tl__runner_create(request->engine, &request->draw, TL__PART_FEATURES, request->cut, &runner));
+    TL__TRY(tl__runner_create(request->engine, &request->draw, TL__PART_FEATURES, &request->cut, &runner));
     uint32_t *order = tl__alloc(f->context, most * sizeof *order);
     float *values = order ? tl__alloc(f->context, (size_t)request->batch * f->count * sizeof *values) : NULL;
     tl_status status = values ? TL_OK : TL_ERROR_MEMORY;
@@ -307,7 +307,7 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
         return TL_ERROR_MEMORY;
     f->context = context;
     f->cut = request->cut;
-    tl_status status = tl__feature_key_create(request->engine, &request->draw, request->cut, request->known,
+    tl_status status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
                                               request->unknown, request->folder != NULL, &f->key);
     if (status == TL_OK) {
         f->count = f->key.count;

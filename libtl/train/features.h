@@ -15,7 +15,7 @@ typedef void (*tl__feature_progress)(void *user, int64_t done, int64_t total);
 typedef struct tl__feature_request {
     tl__engine *engine;
     tl__draw_options draw;                 /* batch: images at once */
-    int cut;                               /* of which value */
+    tl__cut cut;                           /* of which values */
     const tl_dataset *sets[TL__FEATURE_SETS]; /* the last may be NULL */
     tl__loader *loaders[TL__FEATURE_SETS]; /* of the sets, with batches of `batch` */
     int batch;
@@ -33,7 +33,7 @@ typedef struct tl__feature_request {
 
 typedef struct tl__features {
     tl_context *context;
-    int cut;
+    tl__cut cut;
     size_t count;                      /* floats of an image's features */
     size_t images[TL__FEATURE_SETS];
     int64_t total, found;              /* images in all sets; those that a file had already */

@@ -23,7 +23,7 @@ tl_status tl_predictor_create(tl_model *model, tl_device *device, int batch, int
     tl_status status = tl__engine_create(model, device, &predictor->engine);
     if (status == TL_OK) {
         tl__draw_options draw = {.batch = tl__engine_chunk(predictor->engine, batch), .height = height, .width = width};
-        status = tl__runner_create(predictor->engine, &draw, TL__PART_WHOLE, -1, &predictor->runner);
+        status = tl__runner_create(predictor->engine, &draw, TL__PART_WHOLE, NULL, &predictor->runner);
     }
     if (status != TL_OK) {
         tl_predictor_destroy(predictor);

@@ -9,26 +9,34 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
     TL__TRY(tl__model_draw(runner->engine->model, &draw, &graph, &drawn));
     static const char *const whats[] = {[TL__PART_WHOLE] = "inference", [TL__PART_FEATURES] = "features",
                                         [TL__PART_REST] = "inference from features"};
-    int input = drawn.input, output = drawn.logits;
+    tl__cut inputs = tl__cut_at(drawn.input), outputs = tl__cut_at(drawn.logits);
     if (runner->part == TL__PART_FEATURES)
-        output = runner->cut;
+        outputs = runner->cut;
     if (runner->part == TL__PART_REST) {
-        input = runner->cut;
-        tl__graph_cut(graph, input);
+        inputs = runner->cut;
+        tl__graph_cut(graph, &inputs);
     }
-    graph->values[output].keep = true;
+    for (int i = 0; i < outputs.count; i++)
+        graph->values[outputs.values[i]].keep = true;
     if (runner->part != TL__PART_REST) {
         graph->storage = runner->engine->storage;
-        graph->stored_to = runner->cut >= 0 ? runner->cut : output;
+        graph->stored_to = runner->cut.count ? runner->cut : outputs;
     }
     TL__TRY(tl__engine_plan(runner->engine, graph, whats[runner->part], count, &plan));
-    *out = (struct tl__runner_plan){count, plan, input, output};
-    runner->input_bytes = tl__desc_bytes(&tl__plan_value(plan, input)->desc) / (uint64_t)count;
-    runner->output_count = (size_t)(tl__desc_count(&tl__plan_value(plan, output)->desc) / count);
+    tl_status status = tl__rows_ready(&runner->rows, plan, &inputs);
+    if (status == TL_OK)
+        status = tl__rows_ready(&runner->rows, plan, &outputs);
+    if (status != TL_OK) {
+        tl__plan_destroy(plan);
+        return status;
+    }
+    *out = (struct tl__runner_plan){count, plan, inputs, outputs};
+    runner->input_bytes = tl__rows_bytes(plan, &inputs, count);
+    runner->output_count = tl__rows_bytes(plan, &outputs, count) / sizeof(float);
     return TL_OK;
 }
 
-tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl__part part, int cut, tl__runner **out) {
+tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl__part part, const tl__cut *cut, tl__runner **out) {
     tl__runner *runner = tl__calloc(engine->model->context, 1, sizeof *runner);
     if (!runner)
         return TL_ERROR_MEMORY;
@@ -36,7 +44,9 @@ tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl
     runner->draw = *draw;
     runner->draw.training = false;
     runner->part = part;
-    runner->cut = cut;
+    runner->rows.context = engine->model->context;
+    if (cut)
+        runner->cut = *cut;
     tl_status status = make_plan(runner, draw->batch, &runner->plans[0]);
     /* Results do not depend on how many images go at once, so fewer do where the device has no room for all. */
     while (status != TL_OK && engine->too_large && runner->draw.batch > 1) {
@@ -54,11 +64,16 @@ tl_status tl__runner_create(tl__engine *engine, const tl__draw_options *draw, tl
     return TL_OK;
 }
 
+const char *tl__runner_cut_text(const tl__runner *runner, char *text, size_t size) {
+    return tl__cut_text(&runner->cut, tl__plan_graph(runner->plans[0].plan), text, size);
+}
+
 void tl__runner_destroy(tl__runner *runner) {
     if (!runner)
         return;
     for (int i = 0; i < 2; i++)
         tl__plan_destroy(runner->plans[i].plan);
+    tl__rows_free(&runner->rows);
     tl__free(runner->engine->model->context, runner);
 }
 
@@ -83,9 +98,9 @@ tl_status tl__runner_run(tl__runner *runner, const void *input, int count, float
         int now = count < runner->draw.batch ? count : runner->draw.batch;
         struct tl__runner_plan *p;
         TL__TRY(plan_for(runner, now, &p));
-        TL__TRY(tl__plan_write(p->plan, p->input, at));
+        TL__TRY(tl__rows_write(&runner->rows, p->plan, &p->inputs, now, at));
         TL__TRY(tl__plan_run(p->plan));
-        TL__TRY(tl__plan_read(p->plan, p->output, out));
+        TL__TRY(tl__rows_read(&runner->rows, p->plan, &p->outputs, now, out));
         at += runner->input_bytes * (size_t)now;
         out += runner->output_count * (size_t)now;
         count -= now;

@@ -28,7 +28,7 @@ void tl__tally_add(tl__tally *tally, const float *logits, const int32_t *labels,
     for (size_t i = 0; i < rows; i++, logits += tally->classes) {
         int best = 0;
         double sum = 0;
-        if (tally->pixels && labels[i] == TL__IGNORED)
+        if (tally->pixels && labels[i] == TL_IGNORED)
             continue;
         for (int c = 1; c < tally->classes; c++)
             if (logits[c] > logits[best])

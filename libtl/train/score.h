@@ -20,7 +20,7 @@ typedef struct tl__tally {
     tl__sums sums;
     int64_t *confusion; /* [classes][classes] or NULL */
     int classes;
-    bool pixels;        /* rows of logits are pixels; those labelled TL__IGNORED do not count */
+    bool pixels;        /* rows of logits are pixels; those labelled TL_IGNORED do not count */
 } tl__tally;
 /* `rows` logits of `classes` numbers, and their labels. */
 void tl__tally_add(tl__tally *tally, const float *logits, const int32_t *labels, size_t rows);

@@ -24,7 +24,9 @@ typedef struct run {
     tl__runner *val_runner;
     uint32_t *order;
     float *rows;     /* a batch of features */
-    int32_t *labels; /* and its labels */
+    int32_t *labels; /* and its labels, of images or pixels */
+    size_t each;     /* labels of an image */
+    uint8_t *targets[TL__FEATURE_SETS]; /* of a segmenter that reads features: all labels of both sets */
     int64_t *confusion; /* of val, this epoch's */
     int epoch, epochs;
     tl_progress progress;
@@ -69,6 +71,30 @@ static void drop_features(run *r) {
     r->features = NULL;
     tl__free(r->context, r->rows);
     r->rows = NULL;
+    for (int s = 0; s < TL__FEATURE_SETS; s++) {
+        tl__free(r->context, r->targets[s]);
+        r->targets[s] = NULL;
+    }
+}
+
+/* Masks are small beside features: they stay in memory, whether the features were computed or found. */
+static tl_status read_targets(run *r, int set, const tl_dataset *dataset, tl__loader *loader) {
+    const size_t images = tl_dataset_size(dataset);
+    uint8_t *out = r->targets[set] = tl__calloc(r->context, images, r->each);
+    if (!out)
+        return TL_ERROR_MEMORY;
+    TL__TRY(tl__loader_start(loader, NULL, images));
+    for (size_t done = 0; done < images;) {
+        const int32_t *labels;
+        int count;
+        TL__TRY(tl__loader_next(loader, NULL, &labels, NULL, &count));
+        for (size_t i = 0; i < (size_t)count * r->each; i++)
+            *out++ = (uint8_t)labels[i];
+        done += (size_t)count;
+        if (tl__cancelled(r->context))
+            return tl__fail(r->context, TL_CANCELLED, "cancelled while reading masks: %zu of %zu", done, images);
+    }
+    return TL_OK;
 }
 
 static void begin_features_phase(void *user) {
@@ -101,20 +127,25 @@ static tl_status make_features(run *r, char reason[128]) {
     if (!r->features)
         return TL_OK;
     r->rows = tl__alloc(r->context, (size_t)o->batch * r->features->count * sizeof *r->rows);
-    return r->rows ? TL_OK : TL_ERROR_MEMORY;
+    if (!r->rows)
+        return TL_ERROR_MEMORY;
+    for (int s = 0; s < TL__FEATURE_SETS && request.sets[s] && tl__model_segments(r->model); s++)
+        TL__TRY(read_targets(r, s, request.sets[s], request.loaders[s]));
+    return TL_OK;
 }
 
 /* Without computing any: they are taken to have room in a folder. */
 static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_train_options *o = r->options;
-    int cut = r->trainer->cut;
+    const tl__cut *cut = &r->trainer->cut;
     tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
     tl__runner *runner;
     TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
     uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0),
              bytes = images * runner->output_count * sizeof(float);
     report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
-    tl__feature_reason(reason, tl__plan_value(runner->plans[0].plan, cut)->name, bytes, report->features_cached);
+    char names[96];
+    tl__feature_reason(reason, tl__runner_cut_text(runner, names, sizeof names), bytes, report->features_cached);
     tl_status status = note_plan(r, runner->plans[0].plan);
     tl__runner_destroy(runner);
     return status;
@@ -125,13 +156,13 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
 static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_trainer *trainer = r->trainer;
     const bool random = tl_augment_is_random(r->options->augment);
-    bool wanted = r->options->cache_features && trainer->cut >= 0 && !random;
+    bool wanted = r->options->cache_features && trainer->cut.count > 0 && !random;
     report->cache = reason;
     if (!wanted)
         snprintf(reason, 128, "%s", !r->options->cache_features ? "switched off" : random ? "the images change at random" : trainer->cut_reason);
     if (wanted && r->dry)
         return rehearse_features(r, report, reason);
-    bool serve = wanted && r->features && r->features->cut == trainer->cut;
+    bool serve = wanted && r->features && tl__cut_equal(&r->features->cut, &trainer->cut);
     if (!serve)
         drop_features(r);
     if (wanted && !serve)
@@ -191,9 +222,10 @@ static tl_status begin_stage(run *r, size_t index) {
     TL__TRY(note_plan(r, plan));
     if (r->val) {
         bool from_features = report.features_cached;
-        int at_once = from_features ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
+        /* logits of pixels are large */
+        int at_once = from_features && !tl__model_segments(r->model) ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
         tl__draw_options draw = tl__trainer_draw(trainer, at_once);
-        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, trainer->cut,
+        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, &trainer->cut,
                                   &r->val_runner));
         TL__TRY(note_plan(r, r->val_runner->plans[0].plan));
     }
@@ -227,8 +259,10 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
         return TL_OK;
     }
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
-    for (int i = 0; i < *count; i++)
-        r->labels[i] = tl_dataset_label(r->train, r->order[first + (size_t)i]);
+    for (size_t i = 0; i < (size_t)*count; i++)
+        for (size_t k = 0; k < r->each; k++)
+            r->labels[i * r->each + k] = r->targets[0] ? r->targets[0][r->order[first + i] * r->each + k]
+                                                       : tl_dataset_label(r->train, r->order[first + i]);
     tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;
@@ -268,7 +302,7 @@ static tl_status validate(run *r, tl_score *score) {
     memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
     if (r->features)
-        TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, &tally));
+        TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, r->targets[1], &tally));
     else
         TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &tally));
     *score = tl__tally_score(&tally);
@@ -311,6 +345,9 @@ static tl_status run_epoch(run *r, size_t stage, int stage_epoch) {
 
 static tl_status check_data(run *r) {
     size_t classes = tl_dataset_class_count(r->train);
+    TL__TRY(tl__data_fits(r->model, r->train));
+    if (r->val)
+        TL__TRY(tl__data_fits(r->model, r->val));
     if (classes < 2)
         return tl__fail(r->context, TL_ERROR_DATA, "there is only one class, \"%s\": nothing to tell apart", tl_dataset_class(r->train, 0));
     if (classes != (size_t)r->model->options.classes)
@@ -347,7 +384,8 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     if (r->dry)
         return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
-    r->labels = tl__alloc(r->context, (size_t)r->options->batch * sizeof *r->labels);
+    r->each = tl__model_segments(r->model) ? (size_t)preprocess->crop * (size_t)preprocess->crop : 1;
+    r->labels = tl__calloc(r->context, (size_t)r->options->batch * r->each, sizeof *r->labels);
     if (!r->order || !r->labels)
         return TL_ERROR_MEMORY;
     size_t classes = (size_t)r->model->options.classes;

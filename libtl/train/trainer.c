@@ -36,7 +36,7 @@ static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl
         return;
     const int64_t *map = graph->values[p->logits].desc.shape;
     const bool second = p->auxiliary >= 0;
-    const int ignored = tl__model_segments(trainer->model) ? TL__IGNORED : -1;
+    const int ignored = tl__model_segments(trainer->model) ? TL_IGNORED : -1;
     p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, map[1], map[2]}), "target");
     p->loss = tl__cross_entropy(graph, p->logits, p->target, -1, "loss", ignored, 0, 1);
     if (second)
@@ -54,22 +54,42 @@ static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl
     tl__graph_node(graph, &(tl_op_desc){.op = TL_OP_ADAM}, "adam", operands, 0);
 }
 
+/* An auxiliary classifier that neither trains nor is led to by what does would add a constant to the loss. */
+static tl_status leave_out_auxiliary(const tl__graph *graph, int *auxiliary) {
+    bool frozen = false;
+    if (*auxiliary >= 0)
+        TL__TRY(tl__graph_is_frozen(graph, *auxiliary, &frozen));
+    if (frozen)
+        *auxiliary = -1;
+    return TL_OK;
+}
+
 static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan *out) {
     tl__draw_options draw = tl__trainer_draw(trainer, count);
     tl__graph *graph;
     tl__drawn drawn;
     TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
-    struct tl__step_plan p = {.count = count, .input = drawn.input, .logits = drawn.logits, .counter = drawn.counter,
+    struct tl__step_plan p = {.count = count, .inputs = tl__cut_at(drawn.input), .logits = drawn.logits, .counter = drawn.counter,
                              .auxiliary = drawn.auxiliary, .second_loss = -1};
+    tl_status status = leave_out_auxiliary(graph, &p.auxiliary);
+    if (status != TL_OK) {
+        tl__graph_destroy(graph);
+        return status;
+    }
     if (trainer->features) {
-        p.input = trainer->cut;
-        tl__graph_cut(graph, p.input);
-    } else if (trainer->cut >= 0) {
+        p.inputs = trainer->cut;
+        tl__graph_cut(graph, &p.inputs);
+    } else if (trainer->cut.count) {
         graph->storage = trainer->engine->storage;
         graph->stored_to = trainer->cut;
     }
     add_step(trainer, graph, count, &p);
     TL__TRY(tl__engine_plan(trainer->engine, graph, "training step", count, &p.plan));
+    status = tl__rows_ready(&trainer->rows, p.plan, &p.inputs);
+    if (status != TL_OK) {
+        tl__plan_destroy(p.plan);
+        return status;
+    }
     *out = p;
     return TL_OK;
 }
@@ -110,7 +130,7 @@ tl_status tl__trainer_prepare(tl_trainer *trainer, int count, tl__plan **plan) {
 /* What is not frozen is always stored in f32. */
 static tl_status choose_storage(tl_trainer *trainer) {
     tl_precision precision = trainer->options.precision;
-    if (precision != TL_PRECISION_FP32 && trainer->cut < 0) {
+    if (precision != TL_PRECISION_FP32 && !trainer->cut.count) {
         tl__log(trainer->context, TL_LOG_WARNING, "precision is fp32 here: %s", trainer->cut_reason);
         precision = TL_PRECISION_FP32;
     }
@@ -122,14 +142,16 @@ static tl_status find_cut(tl_trainer *trainer) {
     tl__draw_options draw = tl__trainer_draw(trainer, 1);
     tl__graph *graph;
     tl__drawn drawn;
-    trainer->cut = -1;
+    trainer->cut.count = 0;
     trainer->cut_reason = trainer->options.bn == TL_BN_BATCH ? "batch statistics in the frozen part" : NULL;
     if (trainer->cut_reason)
         return TL_OK;
     if (trainer->options.bn == TL_BN_MIXED)
         draw.batch = 2; /* one image may be too few for batch statistics */
     TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
-    tl_status status = tl__graph_frozen_cut(graph, &trainer->cut, &trainer->cut_reason);
+    /* The heads of segmenters read several maps; elsewhere one value is less to keep than several. */
+    const int most = tl__model_segments(trainer->model) ? TL__CUT_VALUES : 1;
+    tl_status status = tl__graph_frozen_cut(graph, drawn.logits, most, &trainer->cut, &trainer->cut_reason);
     tl__graph_destroy(graph);
     return status;
 }
@@ -246,7 +268,7 @@ tl_status tl_trainer_create(tl_model *model, tl_device *device, int height, int 
     tl_trainer *trainer = tl__calloc(context, 1, sizeof *trainer);
     if (!trainer)
         return TL_ERROR_MEMORY;
-    trainer->context = context;
+    trainer->context = trainer->rows.context = context;
     trainer->model = model;
     trainer->height = height;
     trainer->width = width;
@@ -280,6 +302,7 @@ void tl_trainer_destroy(tl_trainer *trainer) {
     tl__free(context, trainer->moments);
     tl__free(context, trainer->table);
     tl__free(context, trainer->rates);
+    tl__rows_free(&trainer->rows);
     trainer->model->in_use = false;
     tl__free(context, trainer);
 }
@@ -320,7 +343,7 @@ static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int co
     const bool segments = tl__model_segments(trainer->model);
     const int64_t each = segments ? (int64_t)trainer->height * trainer->width : 1;
     for (int64_t i = 0; i < count * each; i++)
-        if ((labels[i] < 0 || labels[i] >= trainer->model->options.classes) && !(segments && labels[i] == TL__IGNORED))
+        if ((labels[i] < 0 || labels[i] >= trainer->model->options.classes) && !(segments && labels[i] == TL_IGNORED))
             return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "label %d where there are %d classes", (int)labels[i], trainer->model->options.classes);
     return TL_OK;
 }
@@ -336,7 +359,7 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
     TL__TRY(check_labels(trainer, labels, count));
     TL__TRY(plan_for(trainer, count, &p));
     fill_table(trainer);
-    TL__TRY(tl__plan_write(p->plan, p->input, input));
+    TL__TRY(tl__rows_write(&trainer->rows, p->plan, &p->inputs, count, input));
     TL__TRY(tl__plan_write(p->plan, p->target, labels));
     TL__TRY(tl__plan_write(p->plan, p->table, trainer->table));
     if (p->counter >= 0) {

@@ -5,9 +5,9 @@
 #include <tl/train.h>
 
 #include "train/engine.h"
+#include "train/rows.h"
 #include "train/score.h"
 
-#define TL__IGNORED 255 /* the label of pixels that do not count */
 
 struct tl_trainer {
     tl_context *context;
@@ -19,19 +19,21 @@ struct tl_trainer {
     size_t stage;
     int64_t stage_steps;  /* made in it */
     tl__moments *moments; /* one for each parameter of the model */
-    bool features;        /* steps take the value at `cut` in place of images */
-    int cut;              /* -1: nothing to keep, because of `cut_reason` */
+    bool features;        /* steps take the values at `cut` in place of images */
+    tl__cut cut;          /* none: nothing to keep, because of `cut_reason` */
     const char *cut_reason;
     int64_t steps;        /* in all stages: dropout's counter */
     struct tl__step_plan {
         int count; /* images; 0: none */
         tl__plan *plan;
-        int input, target, counter, table, logits, loss;
+        tl__cut inputs;
+        int target, counter, table, logits, loss;
         int auxiliary, second_loss; /* of the auxiliary classifier, or -1 */
     } plans[2];           /* the full batch, and the last other count */
     struct tl__step_plan *last;
     float *table;         /* of Adam: [segments][8] */
     double *rates;        /* [segments]: before the schedule */
+    tl__rows rows;
 };
 
 /* Which parameters train and which statistics move in this stage: sets their flags.
@@ -41,7 +43,7 @@ tl_status tl__stage_check(tl_context *context, const tl_stage *stage);
 double tl__stage_factor(const tl_stage *stage, int64_t step);         /* what the schedule makes of a rate */
 double tl__stage_rate(const tl_stage *stage, const char *parameter); /* before the schedule */
 
-/* Steps take features from now on (trainer->cut >= 0). */
+/* Steps take features from now on (trainer->cut.count > 0). */
 void tl__trainer_use_features(tl_trainer *trainer, bool features);
 /* As tl_trainer_step, into sums; `input` is images or features. */
 tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl__sums *sums);

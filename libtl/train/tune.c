@@ -48,7 +48,7 @@ static tl_status inference(tuning *t) {
     tl_status status = tl__engine_create(t->model, t->device, &engine);
     if (status == TL_OK) {
         engine->measure = true;
-        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, -1, &runner);
+        status = tl__runner_create(engine, &draw, TL__PART_WHOLE, NULL, &runner);
     }
     if (status == TL_OK)
         status = measure(t, runner->plans[0].plan);

@@ -56,6 +56,16 @@ run 0 "tl reads what it wrote" eval out.safetensors data
 run 0 "and knows its classes" inspect out.safetensors
 prints 'network   resnet50 · 2 classes'
 
+# pictures with masks, out of photographs
+mkdir stamps
+cp "$TL_TEST_SOURCE/examples/stamps/compose.c" "$TL_TEST_SOURCE/examples/stamps/Makefile" stamps
+check "compose is built" make -C stamps CFLAGS="-Wall -Wextra -Werror $sanitizers"
+LD_LIBRARY_PATH=$libdir stamps/compose data made 4 64 >out 2>err
+[ $? -eq 0 ]; report $? "compose composes"
+[ "$(find made/train/images made/train/masks -name '*.png' | wc -l)" -eq 8 ]; report $? "a mask a picture"
+[ "$(find made/val -name '*.png' | wc -l)" -eq 2 ]; report $? "a quarter for validation"
+[ "$(tr '\n' ' ' <made/classes.txt)" = "background disc square " ]; report $? "and the names of the classes"
+
 # C++ programs may include the headers, too
 if command -v c++ >/dev/null; then
     printf '#include <tl/tl.h>\n#include <tl/backend.h>\nint main() { return tl_version() == nullptr; }\n' >plus.cc

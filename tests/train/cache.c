@@ -310,14 +310,15 @@ static void test_keys(void **state) {
     char *folder = test_folder(CLASSES, 2, 40);
     tl__engine *engine;
     tl__feature_key f32, bf16, chunked;
+    const tl__cut nine = tl__cut_at(9);
     ok(open_parts(&(job){0}, folder, &p), p.context);
     ok(tl__engine_create(p.model, p.device, &engine), p.context);
     tl__draw_options draw = {.batch = 8, .height = SIZE, .width = SIZE},
                      one = {.batch = 3, .height = SIZE, .width = SIZE};
-    ok(tl__feature_key_create(engine, &draw, 9, NULL, NULL, true, &f32), p.context);
-    ok(tl__feature_key_create(engine, &one, 9, NULL, NULL, true, &chunked), p.context);
+    ok(tl__feature_key_create(engine, &draw, &nine, NULL, NULL, true, &f32), p.context);
+    ok(tl__feature_key_create(engine, &one, &nine, NULL, NULL, true, &chunked), p.context);
     ok(tl__engine_set_precision(engine, TL_PRECISION_BF16), p.context);
-    ok(tl__feature_key_create(engine, &draw, 9, NULL, NULL, true, &bf16), p.context);
+    ok(tl__feature_key_create(engine, &draw, &nine, NULL, NULL, true, &bf16), p.context);
     assert_string_equal(f32.about, chunked.about);
     assert_string_not_equal(f32.about, bf16.about);
     assert_non_null(strstr(bf16.about, "precision bf16"));
@@ -603,7 +604,7 @@ static void test_holder_that_does_nothing(void **state) {
     const char *why;
     ok(tl__model_draw(p.model, &request.draw, &graph, &drawn), p.context);
     tl__model_find(p.model, "fc.weight")->trains = true;
-    ok(tl__graph_frozen_cut(graph, &request.cut, &why), p.context);
+    ok(tl__graph_frozen_cut(graph, drawn.logits, 1, &request.cut, &why), p.context);
     tl__model_find(p.model, "fc.weight")->trains = false;
     tl__graph_destroy(graph);
     tl__features *features = NULL;

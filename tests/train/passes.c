@@ -108,17 +108,20 @@ static void test_live_norms_stay(void **state) {
     tl_context_destroy(context);
 }
 
-static const char *cut_name(tl_model *model, const char *train, tl_bn bn, const char **reason) {
-    static char name[64];
+static const char *cut_names(tl_model *model, const char *train, tl_bn bn, int most, const char **reason) {
+    static char name[256];
     tl__drawn drawn;
     mark(model, train, bn);
     tl__graph *graph = draw(model, true, bn, 2, &drawn);
-    int cut;
-    ok(tl__graph_frozen_cut(graph, &cut, reason), model->context);
-    if (cut >= 0)
-        snprintf(name, sizeof name, "%s", graph->values[cut].name);
+    tl__cut cut;
+    ok(tl__graph_frozen_cut(graph, drawn.logits, most, &cut, reason), model->context);
+    tl__cut_text(&cut, graph, name, sizeof name);
     tl__graph_destroy(graph);
-    return cut < 0 ? NULL : name;
+    return cut.count ? name : NULL;
+}
+
+static const char *cut_name(tl_model *model, const char *train, tl_bn bn, const char **reason) {
+    return cut_names(model, train, bn, 1, reason);
 }
 
 static void test_frozen_cut(void **state) {
@@ -127,8 +130,8 @@ static void test_frozen_cut(void **state) {
     tl_context *context = test_context(NULL);
     tl_model *resnet = test_model(context, "resnet18", 3), *vgg = test_model(context, "vgg11_bn", 3);
     assert_string_equal(cut_name(resnet, "fc.*", TL_BN_EVAL, &why), "avgpool");
-    assert_non_null(strstr(cut_name(resnet, "layer4.*", TL_BN_EVAL, &why), "layer3.0"));
-    assert_non_null(strstr(cut_name(resnet, "layer4.*", TL_BN_MIXED, &why), "layer3.0"));
+    assert_non_null(strstr(cut_name(resnet, "layer4.*", TL_BN_EVAL, &why), "layer3.0.relu"));
+    assert_non_null(strstr(cut_name(resnet, "layer4.*", TL_BN_MIXED, &why), "layer3.0.relu"));
     assert_non_null(strstr(cut_name(resnet, "layer2.0.bn2.weight", TL_BN_EVAL, &why), "layer1.0")); /* the shortcut reads it too */
     assert_null(cut_name(resnet, "conv1.weight", TL_BN_EVAL, &why));
     assert_string_equal(why, "the first layers train");
@@ -137,6 +140,45 @@ static void test_frozen_cut(void **state) {
     assert_string_equal(cut_name(vgg, "classifier.6.*", TL_BN_EVAL, &why), "classifier.1"); /* before the dropout */
     tl_model_destroy(resnet);
     tl_model_destroy(vgg);
+    tl_context_destroy(context);
+}
+
+/* The heads of segmenters read several maps: features are those of all of them. */
+static void test_frozen_cut_of_segmenters(void **state) {
+    (void)state;
+    const char *why;
+    const int layers[4] = {1, 1, 1, 1};
+    tl_context *context = test_context(NULL);
+    tl_model_options options;
+    tl_model *fcn, *lite, *skips;
+    tl_model_options_init(&options, sizeof options);
+    options.arch = "resnet50";
+    options.classes = 3;
+    options.layers = layers;
+    options.width = 0.0625;
+    options.head = TL_HEAD_FCN;
+    ok(tl_model_create(context, &options, &fcn), context);
+    options.head = TL_HEAD_LITE;
+    ok(tl_model_create(context, &options, &lite), context);
+    options.arch = "vgg11";
+    options.layers = NULL;
+    options.head = TL_HEAD_FCN;
+    ok(tl_model_create(context, &options, &skips), context);
+    assert_string_equal(cut_names(fcn, "classifier.* aux_classifier.*", TL_BN_EVAL, 4, &why), "layer3.0.relu, layer4.0.relu");
+    assert_string_equal(cut_names(fcn, "classifier.* aux_classifier.*", TL_BN_EVAL, 1, &why), "layer3.0.relu");
+    assert_string_equal(cut_names(fcn, "*classifier.4.*", TL_BN_EVAL, 4, &why), "classifier.1, aux_classifier.1");
+    /* the auxiliary classifier draws from chance, frozen or not */
+    assert_string_equal(cut_names(fcn, "classifier.*", TL_BN_EVAL, 4, &why), "layer4.0.relu, aux_classifier.1");
+    assert_string_equal(cut_names(fcn, "backbone.layer4.*", TL_BN_EVAL, 4, &why), "layer3.0.relu, aux_classifier.1");
+    assert_string_equal(cut_names(lite, "classifier.*", TL_BN_EVAL, 4, &why), "layer3.0.relu, layer4.0.relu");
+    assert_string_equal(cut_names(skips, "classifier.*", TL_BN_EVAL, 4, &why), "features.10, features.15, features.20");
+    assert_string_equal(cut_names(skips, "classifier.*", TL_BN_EVAL, 2, &why), "features.10");
+    /* nothing of it learned, and still read: the output itself */
+    assert_null(cut_names(lite, "backbone.conv1.weight", TL_BN_EVAL, 4, &why));
+    assert_string_equal(why, "the first layers train");
+    tl_model_destroy(fcn);
+    tl_model_destroy(lite);
+    tl_model_destroy(skips);
     tl_context_destroy(context);
 }
 
@@ -262,7 +304,7 @@ static void test_parts_equal_the_whole(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backward_is_pruned),   cmocka_unit_test(test_inference_folds_and_fuses),
-        cmocka_unit_test(test_live_norms_stay),      cmocka_unit_test(test_frozen_cut),
+        cmocka_unit_test(test_live_norms_stay),      cmocka_unit_test(test_frozen_cut), cmocka_unit_test(test_frozen_cut_of_segmenters),
         cmocka_unit_test(test_layout_is_sound),      cmocka_unit_test(test_shape_errors_name_the_node),
         cmocka_unit_test(test_parts_equal_the_whole),
     };
