@@ -433,11 +433,11 @@ static void weights_are_inverse_frequencies(void **state) {
     static const int64_t counts[] = {600, 0, 300, 100};
     float weights[4];
     tl_class_weights(counts, 4, weights);
-    assert_true(weights[0] == (float)(1000.0 / 1800) && weights[1] == 0 && weights[2] == (float)(1000.0 / 900) &&
+    assert_true(weights[0] == (float)(1000.0 / 1800) && weights[1] == 1 && weights[2] == (float)(1000.0 / 900) &&
                 weights[3] == (float)(1000.0 / 300));
     static const int64_t none[2] = {0, 0};
     tl_class_weights(none, 2, weights);
-    assert_true(weights[0] == 0 && weights[1] == 0);
+    assert_true(weights[0] == 1 && weights[1] == 1);
 }
 
 /* ---- as the network sees it ---- */
