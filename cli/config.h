@@ -58,6 +58,7 @@ typedef struct cli_stage {
     double lr, beta1, beta2, eps, weight_decay;
     int schedule;
     double power;
+    int class_weights; /* 0 none, 1 auto */
     tl_rate *rates; /* of lr.PATTERN, in the order in which they came; the patterns are the settings' */
     size_t rate_count;
 } cli_stage;

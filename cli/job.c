@@ -39,6 +39,23 @@ static tl_status open_set(const cli_config *config, const cli_job *job, const ch
                                job->train ? tl_dataset_class_count(job->train) : 0, path, out);
 }
 
+/* Also tells which classes no mask shows. */
+static int weigh_classes(cli_job *job)
+{
+    size_t classes = tl_dataset_class_count(job->train);
+    int64_t *counts = cli_alloc(classes * sizeof(*counts));
+    tl_status status = TL_OK;
+    if (tl_dataset_has_masks(job->train))
+        status = tl_dataset_count_pixels(job->context, job->train, counts, NULL);
+    for (size_t i = 0; i < classes && !tl_dataset_has_masks(job->train); i++)
+        counts[i] = (int64_t)tl_dataset_class_size(job->train, i);
+    job->class_weights = cli_alloc(classes * sizeof(*job->class_weights));
+    if (status == TL_OK)
+        tl_class_weights(counts, classes, job->class_weights);
+    free(counts);
+    return status == TL_OK ? CLI_DONE : cli_failed(job->context, status, NULL);
+}
+
 static int open_data(const cli_config *config, cli_job *job)
 {
     if (config->class_count > 0 && !cli_config_segments(config)) {
@@ -73,7 +90,7 @@ static int open_data(const cli_config *config, cli_job *job)
         if (status != TL_OK)
             return cli_failed(job->context, status, NULL);
     }
-    return CLI_DONE;
+    return weigh_classes(job);
 }
 
 static int open_model(const cli_config *config, cli_job *job)
@@ -146,6 +163,7 @@ void cli_job_close(cli_job *job)
     tl_device_close(job->device);
     tl_dataset_destroy(job->train);
     tl_dataset_destroy(job->val);
+    free(job->class_weights);
     tl_context_destroy(job->context);
     memset(job, 0, sizeof(*job));
 }

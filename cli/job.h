@@ -11,6 +11,7 @@ typedef struct cli_job {
     tl_device *device;
     tl_model *model;
     tl_dataset *train, *val; /* val: NULL without one */
+    float *class_weights;    /* by what train has of each class */
 } cli_job;
 
 /* Data first, which is quick to check, then the device, the network and its weights. An exit code; what was opened

@@ -117,7 +117,9 @@ const cli_key cli_keys[] = {
     LATER("stage", "clip", "Longest gradient"),
     LATER("stage", "early_stop", "Epochs without improvement before a stage ends"),
     LATER("stage", "label_smoothing", "Part of each target spread over all classes"),
-    LATER("stage", "class_weights", "Weights of the classes in the loss"),
+    {"stage", "class_weights", CLI_KEY_CHOICE, 0, 0, false, "none auto", "none", OF(class_weights),
+     "In the loss while training: none, all images or pixels count the same; auto, all classes do, by the inverse of how "
+     "many images or pixels of train each has"},
     LATER("stage", "momentum", "Of SGD"),
     LATER("stage", "ema", "Moving average of the parameters"),
 

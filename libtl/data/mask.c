@@ -206,5 +206,5 @@ void tl_class_weights(const int64_t *counts, size_t classes, float *weights) {
         present += counts[i] > 0;
     }
     for (size_t i = 0; i < classes; i++)
-        weights[i] = counts[i] > 0 ? (float)(all / (present * (double)counts[i])) : 0.0f;
+        weights[i] = counts[i] > 0 ? (float)(all / (present * (double)counts[i])) : 1.0f;
 }

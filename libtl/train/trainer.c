@@ -38,9 +38,11 @@ static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl
     const bool second = p->auxiliary >= 0;
     const int ignored = tl__model_segments(trainer->model) ? TL_IGNORED : -1;
     p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, map[1], map[2]}), "target");
-    p->loss = tl__cross_entropy(graph, p->logits, p->target, -1, "loss", ignored, 0, 1);
+    const float *given = trainer->stages[trainer->stage].class_weights;
+    const int weights = given ? tl__graph_table(graph, tl__desc1(TL_DTYPE_F32, map[3]), given, "class weights") : -1;
+    p->loss = tl__cross_entropy(graph, p->logits, p->target, weights, "loss", ignored, 0, 1);
     if (second)
-        p->second_loss = tl__cross_entropy(graph, p->auxiliary, p->target, -1, "aux_loss", ignored, 0, AUXILIARY);
+        p->second_loss = tl__cross_entropy(graph, p->auxiliary, p->target, weights, "aux_loss", ignored, 0, AUXILIARY);
     if (tl__graph_backward(graph, second ? p->second_loss : p->loss) != TL_OK)
         return;
     graph->values[p->logits].keep = true;
@@ -201,10 +203,25 @@ static tl_status copy_rates(tl_trainer *trainer, tl_stage *stage, const tl_rate 
     return TL_OK;
 }
 
+static tl_status copy_weights(tl_trainer *trainer, tl_stage *stage, const float *weights) {
+    const int classes = trainer->model->options.classes;
+    if (!weights)
+        return TL_OK;
+    float *own = tl__alloc(trainer->context, (size_t)classes * sizeof *own);
+    if (!own)
+        return TL_ERROR_MEMORY;
+    stage->class_weights = memcpy(own, weights, (size_t)classes * sizeof *own);
+    for (int i = 0; i < classes; i++)
+        if (!(own[i] > 0) || !isfinite(own[i]))
+            return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %s: the weight of class %d is %g", stage->name, i, (double)own[i]);
+    return TL_OK;
+}
+
 static void free_stage(tl_context *context, const tl_stage *stage) {
     for (size_t i = 0; i < stage->rate_count; i++)
         tl__free(context, (char *)stage->rates[i].parameters);
     tl__free(context, (tl_rate *)stage->rates);
+    tl__free(context, (float *)stage->class_weights);
     tl__free(context, (char *)stage->name);
     tl__free(context, (char *)stage->train);
 }
@@ -237,10 +254,13 @@ static tl_status copy_options(tl_trainer *trainer, const tl_train_options *optio
         size_t rate_count = stage.rate_count;
         stage.rates = NULL;
         stage.rate_count = 0;
+        const float *weights = stage.class_weights;
+        stage.class_weights = NULL;
         trainer->stages[i] = stage;
         if (!stage.name || (patterns && !stage.train))
             return TL_ERROR_MEMORY;
         TL__TRY(copy_rates(trainer, &trainer->stages[i], rates, rate_count));
+        TL__TRY(copy_weights(trainer, &trainer->stages[i], weights));
         TL__TRY(tl__stage_check(trainer->context, &trainer->stages[i]));
     }
     o->stages = trainer->stages;

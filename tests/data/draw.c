@@ -146,6 +146,21 @@ drawing draw_png(dice *dice_, int width, int height, png_kind kind) {
     return d;
 }
 
+drawing draw_values(int width, int height, png_kind kind, const unsigned *values) {
+    drawing d = {.width = width, .height = height};
+    png_extra e = {.colours = 1 << (kind.depth < 8 ? kind.depth : 8), .alpha_count = 1 << (kind.depth < 8 ? kind.depth : 8)};
+    size_t channels = (size_t)channels_of[kind.type], pixels = (size_t)width * (size_t)height;
+    for (int i = 0; i < 256; i++) {
+        e.palette[i] = (png_color){(png_byte)i, (png_byte)(255 - i), (png_byte)(7 * i)};
+        e.alphas[i] = (png_byte)(255 - 3 * i);
+    }
+    write_png(&d, kind, &e, values);
+    d.rgba = malloc(pixels * 4);
+    for (size_t i = 0; i < pixels; i++)
+        png_pixel(kind, &e, values + i * channels, d.rgba + 4 * i);
+    return d;
+}
+
 /* ---- JPEG ---- */
 
 static void write_jpeg(drawing *d, jpeg_kind kind, const unsigned *values) {
@@ -317,4 +332,23 @@ uint8_t *reference_preprocess(const drawing *d, const tl_preprocess *p) {
                        image + ((size_t)(y + top) * (size_t)w + (size_t)(x + left)) * 3, 3);
     free(image);
     return out;
+}
+
+uint8_t *reference_stretch(const drawing *d, const int box[4], int side) {
+    int w = box[2], h = box[3];
+    uint8_t *whole = to_rgb(d, TL_ALPHA_DROP), *image = malloc((size_t)w * (size_t)h * 3);
+    for (int y = 0; y < h; y++)
+        memcpy(image + (size_t)y * (size_t)w * 3,
+               whole + ((size_t)(box[1] + y) * (size_t)d->width + (size_t)box[0]) * 3, (size_t)w * 3);
+    free(whole);
+    bool columns_first = h > side && h - side > 2 * (w > side ? w - side : 0);
+    for (int pass = 0; pass < 2; pass++)
+        if ((pass == 0) == columns_first && h != side) {
+            replace(&image, resize_lines(image, w, h, h, side, true));
+            h = side;
+        } else if ((pass == 0) != columns_first && w != side) {
+            replace(&image, resize_lines(image, h, w, w, side, false));
+            w = side;
+        }
+    return image;
 }

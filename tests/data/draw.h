@@ -29,6 +29,8 @@ typedef struct png_kind {
     bool interlaced, transparent; /* transparent: with tRNS, where the type allows it */
 } png_kind;
 drawing draw_png(dice *d, int width, int height, png_kind kind);
+/* The same of values that are given, channels innermost; entry i of a palette is i, 255 - i, 7 i, its alpha 255 - 3 i. */
+drawing draw_values(int width, int height, png_kind kind, const unsigned *values);
 
 typedef struct jpeg_kind {
     int components;              /* 1, 3, 4 */
@@ -43,5 +45,8 @@ drawing draw_scaled(const drawing *jpeg, int eighths);
 
 /* The whole image to RGB, the whole of it resized, then the crop: crop * crop * 3 bytes to be freed. */
 uint8_t *reference_preprocess(const drawing *d, const tl_preprocess *preprocess);
+
+/* Left, top, width and height of it resized to a square: side * side * 3 bytes to be freed. */
+uint8_t *reference_stretch(const drawing *d, const int box[4], int side);
 
 #endif

@@ -96,7 +96,7 @@ TL_API tl_status tl_masked_load(tl_context *context, const tl_dataset *dataset, 
  * tl_mask_load, TL_CANCELLED. TL_ERROR_ARGUMENT: a data set without masks. */
 TL_API tl_status tl_dataset_count_pixels(tl_context *context, const tl_dataset *dataset, int64_t *counts, int64_t *ignored);
 
-/* Weights of the classes in the loss by inverse frequency: count of all / (classes that are there * count of the class), 0
+/* Weights of the classes in the loss by inverse frequency: count of all / (classes that are there * count of the class), 1
  * for a class that is not. (scikit-learn's "balanced", over the classes that occur: the weighted pixels of each are
  * as many.) The counts may be of images or of pixels. */
 TL_API void tl_class_weights(const int64_t *counts, size_t classes, float *weights);

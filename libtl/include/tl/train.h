@@ -48,6 +48,9 @@ typedef struct tl_stage {
                             * tl_train knows and a tl_trainer must be told */
     const tl_rate *rates;  /* of parameters that do not have `lr`; where several match one, the last counts */
     size_t rate_count;
+    const float *class_weights; /* [classes], of an image or pixel of each in the loss while training, which is then the
+                                 * mean by weight; > 0; NULL (default): all count the same. tl_class_weights makes some.
+                                 * Evaluation does without */
 } tl_stage;
 TL_API void tl_stage_init(tl_stage *stage, size_t size);
 
@@ -129,7 +132,6 @@ typedef struct tl_train_options {
     const char *cache_folder;
     const tl_augment *augment; /* random changes to the training images, not to val's; NULL (default): none. With any,
                                 * features are not cached: every epoch sees other images */
-    const float *class_weights; /* [classes], in the loss of every step and of evaluation; >= 0; NULL (default): all 1 */
 } tl_train_options;
 TL_API void tl_train_options_init(tl_train_options *options, size_t size);
 
