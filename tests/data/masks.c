@@ -305,6 +305,26 @@ static void classes_are_found_and_counted(void **state) {
     open_fails(f, f->folder, TL_ERROR_DATA, "all pixels of all masks are ignored");
 }
 
+static void the_first_wrong_mask_is_named(void **state) {
+    fixture *f = *state;
+    unsigned values[W * H];
+    for (int i = 0; i < 30; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "images/%02d.png", i);
+        put_image(f, name, W, H);
+        fill(values, W * H, i == 13 || i > 20 ? 5 : 4);
+        snprintf(name, sizeof name, "masks/%02d.png", i);
+        put_grey(f, name, W, H, values);
+    }
+    tl_dataset *d = open_ok(f, f->folder);
+    for (int times = 0; times < 20; times++) {
+        int64_t counts[4];
+        assert_int_equal(tl_dataset_count_pixels(f->context, d, counts, NULL), TL_ERROR_DATA);
+        assert_says(f, "masks/13.png: pixel ");
+    }
+    tl_dataset_destroy(d);
+}
+
 static void weights_are_inverse_frequencies(void **state) {
     (void)state;
     static const int64_t counts[] = {600, 0, 300, 100};
@@ -484,6 +504,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(colours_are_those_of_classes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(alpha_is_a_mask, set_up, tear_down),
         cmocka_unit_test_setup_teardown(classes_are_found_and_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_first_wrong_mask_is_named, set_up, tear_down),
         cmocka_unit_test(weights_are_inverse_frequencies),
         cmocka_unit_test_setup_teardown(masks_are_resized_by_nearest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_size_is_refused, set_up, tear_down),
