@@ -77,7 +77,7 @@ int tl__loader_workers(const tl__loader *loader) {
     return loader->worker_count;
 }
 
-static int processors(void) {
+int tl__loader_processors(void) {
     long count = 0;
 #ifdef __linux__
     cpu_set_t set;
@@ -316,7 +316,7 @@ tl_status tl__loader_create(tl_context *context, const tl_dataset *dataset, cons
     l->dataset = dataset;
     l->options = *options;
     if (!l->options.workers)
-        l->options.workers = processors();
+        l->options.workers = tl__loader_processors();
     if (!l->options.ahead)
         l->options.ahead = 2;
     tl_status status = fill(l, preprocess);
