@@ -120,6 +120,9 @@ void cli_config_free(cli_config *config);
  * index for keys of stages, otherwise -1. */
 const char *cli_config_where(const cli_config *config, const char *section, const char *key, int stage);
 
+/* A key's value as it stands in the file, or its default. */
+const char *cli_config_text(const cli_config *config, const char *section, const cli_key *key);
+
 /* Everything as an INI file that gives the same again, defaults written out. The caller frees it. */
 char *cli_config_resolved(const cli_config *config);
 

@@ -141,7 +141,7 @@ const cli_key cli_keys[] = {
 
     {"classes", "*", CLI_KEY_CLASS, 0, 254, false, NULL, "", 0,
      "A class of segmentation: its name, its number, and with masks of colours its colour, as in road = 3, #804080; the number "
-     "that [data] ignore has gives the colour of pixels that do not count. Without this section classes are called 0, 1 and so "
+     "that [data] ignore has gives the colour of pixels that do not count; without this section classes are called 0, 1 and so "
      "on, as many as the masks have or [model] classes says"},
 
     LATER("sweep", "*", "Lists of values to try"),

@@ -1,6 +1,6 @@
 # The program tl. What reads INI files is a library of its own, which the unit tests link too.
 noinst_LTLIBRARIES += libtl-ini.la
-libtl_ini_la_SOURCES = %reldir%/config.c %reldir%/config.h %reldir%/ini.c %reldir%/ini.h %reldir%/keys.c \
+libtl_ini_la_SOURCES = %reldir%/config.c %reldir%/config_write.c %reldir%/config.h %reldir%/ini.c %reldir%/ini.h %reldir%/keys.c \
 	%reldir%/text.c %reldir%/text.h
 libtl_ini_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS)
 libtl_ini_la_LIBADD = $(INIH_LIBS)

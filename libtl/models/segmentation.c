@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "models/families.h"
+#include "models/init.h"
 
 static int64_t side(const tl__draw *draw, int value, int dimension) {
     return value < 0 ? 0 : draw->graph->values[value].desc.shape[dimension];
@@ -57,6 +58,19 @@ static int draw_deeplabv3(tl__draw *draw, int x) {
     return score(draw, x, "classifier.4");
 }
 
+/* Long et al. let the scores of earlier maps begin at 0, so that they do no harm before they have learned: those maps'
+ * values are of any size, and no batch-norm comes between. */
+static void begin_at_zero(const tl__draw *draw, const char *name) {
+    static const char *const parts[] = {"weight", "bias"};
+    for (size_t i = 0; i < TL__COUNT(parts) && draw->declare; i++) {
+        char full[48];
+        snprintf(full, sizeof full, "%s.%s", name, parts[i]);
+        tl__parameter *parameter = tl__model_find(draw->model, full);
+        if (parameter)
+            tl__init_constant(parameter, 0);
+    }
+}
+
 /* FCN-32s on a VGG; 16s and 8s add the scores of one and two earlier maps, twice as fine each. */
 static int draw_skips(tl__draw *draw, const tl__trunk *trunk) {
     int x = draw_fcn(draw, trunk->maps[4], "classifier");
@@ -64,6 +78,7 @@ static int draw_skips(tl__draw *draw, const tl__trunk *trunk) {
         char name[32];
         snprintf(name, sizeof name, "classifier.skip%d", map + 1);
         int skip = score(draw, trunk->maps[map], name);
+        begin_at_zero(draw, name);
         x = tl__add(draw->graph, resize_like(draw, x, skip, name), skip, name);
     }
     return x;

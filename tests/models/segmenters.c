@@ -164,7 +164,26 @@ static void test_trunks(void **state) {
     context_destroy(context);
 }
 
+/* The scores of a VGG's earlier maps begin at 0, those of the last one do not. */
+static void test_skips_begin_at_zero(void **state) {
+    (void)state;
+    tl_context *context = context_create();
+    tl_model *model = create(context, "vgg11", TL_HEAD_FCN, 3, 0.0625);
+    static const char *const names[] = {"classifier.skip4.weight", "classifier.skip4.bias", "classifier.skip3.weight",
+                                        "classifier.skip3.bias", "classifier.4.weight", "classifier.4.bias"};
+    for (size_t i = 0; i < TL__COUNT(names); i++) {
+        int64_t count;
+        float *values = read_all(model, names[i], &count);
+        for (int64_t k = 0; k < count; k++)
+            assert_int_equal(values[k] == 0, i < 4);
+        free(values);
+    }
+    tl_model_destroy(model);
+    context_destroy(context);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_saved), cmocka_unit_test(test_trunks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_saved), cmocka_unit_test(test_trunks),
+                                       cmocka_unit_test(test_skips_begin_at_zero)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
