@@ -35,6 +35,8 @@ for ini in seed medical deeper; do
     run 1 "examples/$ini.ini is understood" train "$TL_TEST_SOURCE/examples/$ini.ini" --dry-run
     says_like '^tl: resnet50-0676ba61\.pth: No such file or directory'
 done
+run 1 "examples/segment.ini is understood" train "$TL_TEST_SOURCE/examples/segment.ini" --dry-run
+says_like '^tl: vgg16\.onnx: No such file or directory'
 run 1 "examples/quickstart.ini is understood" train "$TL_TEST_SOURCE/examples/quickstart.ini" --dry-run -s data.train=a -s model.weights=b
 says_like '^tl: b: No such file or directory'
 finish

@@ -365,6 +365,69 @@ static void test_learns(void **state) {
     free(folder);
 }
 
+static tl_status train_little(tl_context *context, const char *folder, tl_device **device, tl_model **model, tl_dataset **train) {
+    static const int layers[4] = {1, 1, 1, 1};
+    const tl_rate rate = {.parameters = "classifier.*", .factor = 10};
+    tl_masks_options masks;
+    tl_model_options options;
+    tl_stage stage;
+    tl_train_options training;
+    tl_masks_options_init(&masks, sizeof masks);
+    tl_model_options_init(&options, sizeof options);
+    tl_stage_init(&stage, sizeof stage);
+    tl_train_options_init(&training, sizeof training);
+    masks.class_count = options.classes = CLASSES;
+    options.arch = "resnet50";
+    options.head = TL_HEAD_FCN;
+    options.width = 0.0625;
+    options.layers = layers;
+    stage.epochs = 1;
+    stage.schedule = TL_SCHEDULE_POLY;
+    stage.rates = &rate;
+    stage.rate_count = 1;
+    training.batch = 6;
+    training.workers = 1;
+    training.stages = &stage;
+    training.stage_count = 1;
+    TL__TRY(tl_device_open(context, "cpu", &(tl_device_options){.size = sizeof(tl_device_options), .threads = 1}, device));
+    TL__TRY(tl_dataset_open_masks(context, folder, &masks, train));
+    TL__TRY(tl_model_create(context, &options, model));
+    tl_preprocess preprocess = *tl_model_preprocess(*model);
+    preprocess.resize = 0;
+    preprocess.crop = SIZE;
+    TL__TRY(tl_model_set_preprocess(*model, &preprocess));
+    return tl_train(*model, *device, *train, *train, &training, NULL);
+}
+
+/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind. */
+static void test_allocations_fail(void **state) {
+    (void)state;
+    char *folder = masks_folder();
+    int failures = 0;
+    bool failed = true;
+    for (long n = 1; failed; n += 7) {
+        counter count = {.fail_at = n};
+        tl_context *context = test_context(&count);
+        tl_device *device = NULL;
+        tl_model *model = NULL;
+        tl_dataset *train = NULL;
+        if (!context)
+            continue;
+        tl_status status = train_little(context, folder, &device, &model, &train);
+        failed = count.made >= n;
+        assert_true(status == TL_OK || (status == TL_ERROR_MEMORY && strstr(tl_context_message(context), "memory")));
+        failures += status != TL_OK;
+        tl_model_destroy(model);
+        tl_device_close(device);
+        tl_dataset_destroy(train);
+        tl_context_destroy(context);
+        if (count.live != 0)
+            fail_msg("allocation %ld: %ld pieces of memory were left", n, count.live);
+    }
+    assert_true(failures > 100);
+    free(folder);
+}
+
 static void test_data_fits_the_head(void **state) {
     (void)state;
     char *folder = masks_folder(), *folders = test_folder(CLASSES, 2, SIZE);
@@ -410,7 +473,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_ignored), cmocka_unit_test(test_pixels_weigh_the_same), cmocka_unit_test(test_features),
         cmocka_unit_test(test_constant_auxiliary), cmocka_unit_test(test_tally), cmocka_unit_test(test_features_of_masks),
-        cmocka_unit_test(test_learns), cmocka_unit_test(test_data_fits_the_head),
+        cmocka_unit_test(test_learns), cmocka_unit_test(test_allocations_fail), cmocka_unit_test(test_data_fits_the_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
