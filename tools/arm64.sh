@@ -11,7 +11,7 @@ mkdir -p "$1"
 build=$(cd "$1" && pwd)
 root=$build/root
 triple=aarch64-linux-gnu
-packages="libc6-dev libgomp1 libpng-dev libjpeg62-turbo-dev libinih-dev libjansson-dev libzip-dev libxxhash-dev"
+packages="libc6-dev libpng-dev libjpeg62-turbo-dev libinih-dev libjansson-dev libzip-dev libxxhash-dev"
 packages="$packages libcmocka-dev"
 
 if [ "$(cat "$root/complete" 2>/dev/null)" != "$packages" ]; then

@@ -72,7 +72,9 @@ tl_status tl__cpu_conv2d_bf16_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_converted_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_grad_weight_spread_prepare(cpu_kernel *kernel);
 
-/* How `parts` threads share `rows` tiles by `columns` panels: *row_parts * *column_parts <= parts. */
-void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts);
+/* How as many of the device's threads as `work` is worth share `rows` tiles by `columns` panels: one part each, or where
+ * they then have `piece` tiles or more, several, so that a fast thread can do more than a slow one. */
+void tl__cpu_conv2d_split(const cpu_device *device, double work, int64_t piece, int64_t rows, int64_t columns,
+                          int64_t *row_parts, int64_t *column_parts);
 
 #endif

@@ -195,8 +195,7 @@ static void run(cpu_kernel *kernel) {
     const plan *p = kernel->data;
     job j = {.kernel = kernel, .plan = p};
     const double work = (double)p->rows * (double)p->depth * (double)p->shape.out_channels / MULTIPLY_ADDS_PER_THREAD;
-    const int64_t threads = kernel->device->threads;
-    tl__cpu_conv2d_split(work < (double)threads ? 1 + (int64_t)work : threads, (p->rows + ROWS - 1) / ROWS, p->panels,
+    tl__cpu_conv2d_split(kernel->device, work, (p->block + ROWS - 1) / ROWS, (p->rows + ROWS - 1) / ROWS, p->panels,
                          &j.row_parts, &j.panel_parts);
     tl__cpu_parallel(kernel->device, j.row_parts * j.panel_parts, 1, body, &j);
 }

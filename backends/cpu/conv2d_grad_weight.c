@@ -252,12 +252,13 @@ static void run_weights(job *j) {
     const plan *p = j->plan;
     const cpu_device *device = j->kernel->device;
     double work = (double)p->pixels * (double)p->row_length * (double)p->shape.out_channels / MULTIPLY_ADDS_PER_THREAD;
-    int64_t parts = work < device->threads ? 1 + (int64_t)work : device->threads;
+    const int64_t parts = work < device->threads ? 1 + (int64_t)work : device->threads;
     j->row_tiles = (p->shape.group_outputs + TILE - 1) / TILE;
     j->panels = p->shape.groups * p->panels;
-    tl__cpu_conv2d_split((parts + p->chunks - 1) / p->chunks, j->row_tiles, j->panels, &j->row_parts, &j->panel_parts);
-    int64_t items = p->chunks * j->row_parts * j->panel_parts;
-    tl__cpu_parallel(device, items, (items + parts - 1) / parts, weights_body, j);
+    const int64_t share = (parts + p->chunks - 1) / p->chunks; /* of a chunk; its parts read the same rows, so no more */
+    tl__cpu_conv2d_split(device, (double)(share - 1), j->row_tiles, j->row_tiles, j->panels, &j->row_parts, &j->panel_parts);
+    const int64_t items = p->chunks * j->row_parts * j->panel_parts;
+    tl__cpu_parallel(device, items, parts < device->threads ? (items + parts - 1) / parts : 1, weights_body, j);
     if (p->chunks > 1)
         tl__cpu_parallel(device, p->shape.out_channels * p->row_length, 1 << 14, add_chunks, j);
 }

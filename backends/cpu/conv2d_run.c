@@ -10,6 +10,7 @@
 
 /* Less work than this is not worth waking another thread for. */
 #define MULTIPLY_ADDS_PER_THREAD (1 << 19)
+#define HALVINGS 3 /* of a thread's part */
 
 typedef struct job {
     cpu_kernel *kernel;
@@ -24,7 +25,9 @@ typedef struct job {
     bool far; /* the weights do not stay in the second cache */
 } job;
 
-void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t *row_parts, int64_t *column_parts) {
+void tl__cpu_conv2d_split(const cpu_device *device, double work, int64_t piece, int64_t rows, int64_t columns,
+                          int64_t *row_parts, int64_t *column_parts) {
+    const int64_t parts = work < device->threads ? 1 + (int64_t)work : device->threads;
     double best = 0;
     *row_parts = *column_parts = 1;
     for (int64_t c = 1; c <= parts && c <= columns; c++) {
@@ -37,6 +40,8 @@ void tl__cpu_conv2d_split(int64_t parts, int64_t rows, int64_t columns, int64_t 
             *column_parts = c;
         }
     }
+    for (int i = 0; i < HALVINGS && parts == device->threads && parts > 1 && rows / *row_parts >= 2 * piece; i++)
+        *row_parts *= 2;
 }
 
 /* Where rows first .. first + count - 1 of the phase are in the destination. */
@@ -280,9 +285,8 @@ static void run_phase(job *j) {
     j->rows = walk->shape.images * phase->count[0] * phase->count[1];
     j->panels = walk->groups * walk->panels;
     double work = (double)j->rows * (double)(taps * walk->depth + 1) * (double)walk->to_channels;
-    int64_t parts = work / MULTIPLY_ADDS_PER_THREAD < device->threads ? 1 + (int64_t)(work / MULTIPLY_ADDS_PER_THREAD)
-                                                                      : device->threads;
-    tl__cpu_conv2d_split(parts, (j->rows + TILE - 1) / TILE, j->panels, &j->row_parts, &j->panel_parts);
+    tl__cpu_conv2d_split(device, work / MULTIPLY_ADDS_PER_THREAD, GROUP / TILE, (j->rows + TILE - 1) / TILE, j->panels,
+                         &j->row_parts, &j->panel_parts);
     tl__cpu_parallel(device, j->row_parts * j->panel_parts, 1, body, j);
 }
 

@@ -236,7 +236,7 @@ static void run(cpu_kernel *kernel) {
     /* A store past the caches must fill a line. */
     j.stream = device->kernels->lanes == LINE && cpu_streams(bytes) && kernel->ptr[Y] != kernel->ptr[RESIDUAL];
     if (!p->staged) {
-        tl__cpu_parallel(device, p->tiles, p->block / 2, local_body, &j);
+        tl__cpu_parallel(device, p->tiles, p->block, local_body, &j);
         return;
     }
     place(&j, kernel->workspace);

@@ -166,8 +166,10 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
 
 static void device_close(tl_backend_device *base) {
     cpu_device *device = (cpu_device *)base;
-    if (device)
-        device->host->release(device->host->user, device);
+    if (!device)
+        return;
+    tl__cpu_team_destroy(device, device->team);
+    device->host->release(device->host->user, device);
 }
 
 static const tl_device_ops device_ops = {
@@ -262,6 +264,10 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
         .l3 = tl__cpu_cache_size(3),
         .memory = tl__cpu_memory(),
     };
+    if (threads > 1 && !(device->team = tl__cpu_team_create(device, threads))) {
+        host->release(host->user, device);
+        return fail(host, TL_ERROR_MEMORY, "cpu: no memory for the device");
+    }
     snprintf(device->description, sizeof(device->description), "%s, %d thread%s", tl__cpu_isa_title(isa), threads,
              threads == 1 ? "" : "s");
     static const char *const uses[] = {

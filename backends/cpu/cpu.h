@@ -50,6 +50,7 @@ void tl__cpu_model(char *name, size_t size);
 /* ---- the device ---- */
 
 typedef struct cpu_constant cpu_constant;
+typedef struct cpu_team cpu_team;
 
 typedef struct cpu_device {
     tl_backend_device base;
@@ -62,6 +63,7 @@ typedef struct cpu_device {
     uint64_t memory;
     char description[64], identity[64];
     cpu_constant *constants;
+    cpu_team *team; /* NULL for one thread */
 } cpu_device;
 
 struct tl_backend_buffer {
@@ -80,12 +82,14 @@ tl_status tl__cpu_fail(const cpu_device *device, tl_status status, const char *f
 tl_status tl__cpu_peak(tl_backend_device *base, int32_t dtype, double *flops);
 
 /* ---- parallel.c: the team ----
- * Cuts 0 .. count - 1 into one contiguous range per thread, at least `grain` items each (so that little work stays
- * on the calling thread), and runs `body` on each; returns when all are done. `thread` is below device->threads.
- * How many ranges there are depends on the team, so results must not depend on where a range begins: write
- * disjoint outputs, or sum into chunks of a fixed size and add those up in order. */
+ * Runs `body` on contiguous ranges of 0 .. count - 1, of at least `grain` items (so that little work stays on the calling
+ * thread), and returns when all are done. A thread may get several ranges, one after another; `thread` is its number,
+ * below device->threads, and nobody else has it meanwhile. Where the ranges begin depends on the team and on chance, so
+ * results must not: write disjoint outputs, or sum into chunks of a fixed size and add those up in order. */
 typedef void cpu_range(void *user, int64_t first, int64_t last, int thread);
 void tl__cpu_parallel(const cpu_device *device, int64_t count, int64_t grain, cpu_range *body, void *user);
+cpu_team *tl__cpu_team_create(cpu_device *device, int threads); /* NULL for want of memory; its threads begin when needed */
+void tl__cpu_team_destroy(cpu_device *device, cpu_team *team);
 
 /* ---- kernel.c: kernels ---- */
 

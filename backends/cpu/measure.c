@@ -29,17 +29,18 @@ static int ascending(const void *a, const void *b) {
 
 static void body(void *user, int64_t first, int64_t last, int thread) {
     measured *m = user;
-    double rates[TURNS], begin = seconds(), at = begin;
-    int turns = 0;
-    (void)first;
-    (void)last;
-    while (turns < TURNS && (turns == 0 || at - begin < SECONDS)) {
-        double operations = m->peak(ROUNDS), now = seconds();
-        rates[turns++] = now > at ? operations / (now - at) : 0;
-        at = now;
+    (void)thread;
+    for (int64_t item = first; item < last; item++) {
+        double rates[TURNS], begin = seconds(), at = begin;
+        int turns = 0;
+        while (turns < TURNS && (turns == 0 || at - begin < SECONDS)) {
+            double operations = m->peak(ROUNDS), now = seconds();
+            rates[turns++] = now > at ? operations / (now - at) : 0;
+            at = now;
+        }
+        qsort(rates, (size_t)turns, sizeof(rates[0]), ascending);
+        m->rates[item] = rates[turns / 2];
     }
-    qsort(rates, (size_t)turns, sizeof(rates[0]), ascending);
-    m->rates[thread] = rates[turns / 2];
 }
 
 tl_status tl__cpu_peak(tl_backend_device *base, int32_t dtype, double *flops) {

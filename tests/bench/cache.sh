@@ -8,6 +8,11 @@ set -eu
 images=${1:-128} runs=${2:-20} arch=${3:-resnet50}
 build=${TL_TEST_BUILD:-.}
 tl=$build/tl
+if [ -x "$build/.libs/tl" ]; then # what libtool leaves in its place is a script that takes longer than a training from the cache
+    tl=$build/.libs/tl
+    LD_LIBRARY_PATH=$(cd "$build/.libs" && pwd)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/tl-bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 XDG_CACHE_HOME=$work/cache
