@@ -53,7 +53,8 @@ typedef struct tl__node {
     bool dead;               /* taken out by a pass */
 } tl__node;
 
-/* Values between two parts of a graph, in the order in which they are computed. */
+/* Values between two parts of a graph, in the order in which they are computed. What is stored in 16 bits ends at the first:
+ * both the rest of the frozen part and the head read it. */
 #define TL__CUT_VALUES 4
 typedef struct tl__cut {
     int values[TL__CUT_VALUES];
@@ -74,7 +75,7 @@ typedef struct tl__graph {
     size_t owned_count, owned_capacity;
     bool backward; /* nodes that are added now belong to the gradient */
     tl_dtype storage; /* of what is computed on the way to the value stored_to; 0: f32, as everywhere else */
-    tl__cut stored_to;
+    int stored_to;
     tl_status status;
 } tl__graph;
 

@@ -14,15 +14,14 @@ tl_status tl__graph_lower(tl__graph *graph) {
     bool *needed = tl__calloc(graph->context, graph->value_count + 1, sizeof *needed);
     if (!needed)
         return TL_ERROR_MEMORY;
-    for (int i = 0; i < graph->stored_to.count; i++)
-        needed[graph->stored_to.values[i]] = true;
+    needed[graph->stored_to] = true;
     for (int n = (int)graph->node_count - 1; n >= 0; n--) {
         const tl__node *node = &graph->nodes[n];
         if (node->dead || !any_needed(node, needed))
             continue;
         for (int i = 0; i < TL_MAX_OUTPUTS; i++) {
             tl__value *value = node->out[i] < 0 ? NULL : &graph->values[node->out[i]];
-            if (value && !tl__cut_has(&graph->stored_to, node->out[i]) && value->desc.dtype == TL_DTYPE_F32)
+            if (value && node->out[i] != graph->stored_to && value->desc.dtype == TL_DTYPE_F32)
                 value->desc.dtype = graph->storage;
         }
         for (int i = 0; i < TL_MAX_INPUTS; i++)

@@ -20,7 +20,7 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
         graph->values[outputs.values[i]].keep = true;
     if (runner->part != TL__PART_REST) {
         graph->storage = runner->engine->storage;
-        graph->stored_to = runner->cut.count ? runner->cut : outputs;
+        graph->stored_to = runner->cut.count ? runner->cut.values[0] : drawn.logits;
     }
     TL__TRY(tl__engine_plan(runner->engine, graph, whats[runner->part], count, &plan));
     tl_status status = tl__rows_ready(&runner->rows, plan, &inputs);

@@ -83,7 +83,7 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
         tl__graph_cut(graph, &p.inputs);
     } else if (trainer->cut.count) {
         graph->storage = trainer->engine->storage;
-        graph->stored_to = trainer->cut;
+        graph->stored_to = trainer->cut.values[0];
     }
     add_step(trainer, graph, count, &p);
     TL__TRY(tl__engine_plan(trainer->engine, graph, "training step", count, &p.plan));

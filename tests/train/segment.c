@@ -266,7 +266,19 @@ static void open_sets(tl_context *context, const char *folder, tl_dataset **trai
     tl_dataset_destroy(all);
 }
 
-static learned learn(const char *folder, tl_head head, const char *train_patterns, bool cache, int epochs) {
+/* The last validation is what an evaluation of the model gives, but for the folding of batch-norms. */
+static void check_evaluation(tl_model *model, tl_device *device, const tl_dataset *val, const learned *l) {
+    tl_score score;
+    int64_t confusion[CLASSES * CLASSES];
+    const tl_score *last = &l->epochs[l->epoch_count - 1].val;
+    ok(tl_evaluate(model, device, val, NULL, &score, confusion), model->context);
+    assert_memory_equal(confusion, l->confusion, sizeof confusion);
+    assert_true(fabs(score.loss - last->loss) < 1e-5 * last->loss && score.mean_iou == last->mean_iou && score.pixels == last->pixels);
+    ok(tl_evaluate(model, device, val, NULL, &score, NULL), model->context);
+    assert_true(score.mean_iou == last->mean_iou);
+}
+
+static learned learn_stored(const char *folder, tl_head head, const char *train_patterns, bool cache, int epochs, tl_precision precision) {
     static const int layers[4] = {1, 1, 1, 1};
     learned l = {.count = 0};
     tl_context *context = test_context(NULL);
@@ -295,21 +307,15 @@ static learned learn(const char *folder, tl_head head, const char *train_pattern
     tl_train_options_init(&training, sizeof training);
     training.batch = 3; /* the last of an epoch is smaller */
     training.cache_features = cache;
+    training.precision = precision;
     training.stages = &stage;
     training.stage_count = 1;
     training.user = &l;
     training.on_epoch = keep_epoch;
     training.on_stage = keep_stage;
     ok(tl_train(model, device, train, val, &training, NULL), context);
-    /* the last validation is what an evaluation of the model gives, but for the folding of batch-norms */
-    tl_score score;
-    int64_t confusion[CLASSES * CLASSES];
-    ok(tl_evaluate(model, device, val, NULL, &score, confusion), context);
-    assert_memory_equal(confusion, l.confusion, sizeof confusion);
-    const tl_score *last = &l.epochs[l.epoch_count - 1].val;
-    assert_true(fabs(score.loss - last->loss) < 1e-5 * last->loss && score.mean_iou == last->mean_iou && score.pixels == last->pixels);
-    ok(tl_evaluate(model, device, val, NULL, &score, NULL), context);
-    assert_true(score.mean_iou == last->mean_iou);
+    if (precision == TL_PRECISION_FP32)
+        check_evaluation(model, device, val, &l);
     l.values = test_values(model, &l.count);
     tl_dataset_destroy(train);
     tl_dataset_destroy(val);
@@ -319,8 +325,12 @@ static learned learn(const char *folder, tl_head head, const char *train_pattern
     return l;
 }
 
-static void check_cached(const char *folder, tl_head head, const char *train, const char *cut) {
-    learned with = learn(folder, head, train, true, 2), without = learn(folder, head, train, false, 2);
+static learned learn(const char *folder, tl_head head, const char *train, bool cache, int epochs) {
+    return learn_stored(folder, head, train, cache, epochs, TL_PRECISION_FP32);
+}
+
+static void check_cached(const char *folder, tl_head head, const char *train, const char *cut, tl_precision precision) {
+    learned with = learn_stored(folder, head, train, true, 2, precision), without = learn_stored(folder, head, train, false, 2, precision);
     assert_true(with.cached && !without.cached);
     assert_string_equal(with.cache, cut);
     assert_int_equal(with.count, without.count);
@@ -338,9 +348,10 @@ static void check_cached(const char *folder, tl_head head, const char *train, co
 static void test_features_of_masks(void **state) {
     char *folder = masks_folder();
     (void)state;
-    check_cached(folder, TL_HEAD_LITE, "classifier.*", "layer3.0.relu, layer4.0.relu");
-    check_cached(folder, TL_HEAD_FCN, "classifier.*, aux_classifier.*", "layer3.0.relu, layer4.0.relu");
-    check_cached(folder, TL_HEAD_DEEPLABV3, "classifier.*, aux_classifier.*, backbone.layer4.*", "layer3.0.relu");
+    check_cached(folder, TL_HEAD_LITE, "classifier.*", "layer3.0.relu, layer4.0.relu", TL_PRECISION_FP32);
+    check_cached(folder, TL_HEAD_FCN, "classifier.*, aux_classifier.*", "layer3.0.relu, layer4.0.relu", TL_PRECISION_FP32);
+    check_cached(folder, TL_HEAD_DEEPLABV3, "classifier.*, aux_classifier.*, backbone.layer4.*", "layer3.0.relu", TL_PRECISION_FP32);
+    check_cached(folder, TL_HEAD_FCN, "classifier.*, aux_classifier.*", "layer3.0.relu, layer4.0.relu", TL_PRECISION_BF16);
     free(folder);
 }
 

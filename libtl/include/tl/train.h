@@ -124,7 +124,8 @@ typedef struct tl_train_options {
     /* After every epoch; model holds its parameters then (save it where epoch->best, say). A failure ends the
      * training with that status. */
     tl_status (*on_epoch)(void *user, const tl_epoch *epoch, tl_model *model);
-    tl_precision precision; /* of the part whose features could be cached; default TL_PRECISION_FP32 */
+    tl_precision precision; /* of the part whose features could be cached, up to the first of several values; default
+                             * TL_PRECISION_FP32 */
     /* Where features are kept for other runs, which find them by the contents of the images and all that was done to
      * those. NULL (default): nowhere, in memory only; "": $XDG_CACHE_HOME/libtl/features, or that in ~/.cache. What does
      * not work there is logged as a warning and done without; features that have no room there go to memory, up to a
