@@ -5,6 +5,8 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/channels.cl \
 	%reldir%/kernels/conv2d_gpu.cl \
 	%reldir%/kernels/conv2d_gpu_parts.cl \
+	%reldir%/kernels/conv2d_gpu_tile.cl \
+	%reldir%/kernels/conv2d_gpu_weight.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
 	%reldir%/kernels/conv2d_vectors_spread.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
@@ -24,6 +26,7 @@ OPENCL_SOURCES = \
 	backends/axis.h \
 	backends/conv2d_shape.h \
 	backends/form.h \
+	backends/half.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \

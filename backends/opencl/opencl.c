@@ -90,16 +90,18 @@ static int lanes_of(cl_device_id id) {
     return lanes >= 16 ? 16 : lanes >= 8 ? 8 : 4;
 }
 
-/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not.
- * Mesa's llvmpipe is a CPU that takes work-items for lanes; a work-item that does a thread's work gives wrong results
- * there (measured with Mesa 22.3: convolutions; its limit on rounds of a loop may be why). */
+/* The option is yes or no, for drivers that call themselves what they are not. Mesa's llvmpipe is a CPU that takes work-items
+ * for lanes; a work-item that does a thread's work gives wrong results there (measured with Mesa 22.3: convolutions; its
+ * limit on rounds of a loop may be why). */
+bool tl__opencl_is_vectors(int kind, const char *name, const char *option) {
+    return option ? strcmp(option, "yes") == 0 : kind == TL_DEVICE_CPU && strncmp(name, "llvmpipe", 8) != 0;
+}
+
 static tl_status option_vectors(opencl_device *device) {
     const char *text = device->host->option(device->host->user, "vectors");
-    device->vectors = device->kind == TL_DEVICE_CPU && strncmp(device->name, "llvmpipe", 8) != 0;
     if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "vectors = %.40s: it takes yes or no", text);
-    if (text)
-        device->vectors = strcmp(text, "yes") == 0;
+    device->vectors = tl__opencl_is_vectors(device->kind, device->name, text);
     device->lanes = device->vectors ? lanes_of(device->id) : 1;
     return TL_OK;
 }
