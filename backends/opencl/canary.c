@@ -18,7 +18,7 @@ bool tl__opencl_canary_trusting(const opencl_device *device) {
 /* ---- what was found right before ---- */
 
 static opencl_key key_of(const opencl_device *device, const char *what) {
-    const char *parts[MOST_SOURCES + 4] = {"canary", what, device->identity, device->vectors ? "vectors" : "lanes"};
+    const char *parts[MOST_SOURCES + 4] = {"canary", what, device->results, device->vectors ? "vectors" : "lanes"};
     size_t count = 4;
     opencl_key key;
     for (const opencl_source *source = tl__opencl_sources; source->stem && count < MOST_SOURCES + 4; source++)
@@ -97,7 +97,8 @@ static tl_status prepare(run *r) {
         constants[i] = (constant){{sizeof(tl_constant), UINT64_MAX - i, read_constant}, c->values[i]};
         c->operands[i].constant = c->constant[i] ? &constants[i].base : NULL;
     }
-    return tl__opencl_prepare(&c->device->base, &c->desc, c->operands, c->inputs, c->outputs, &r->kernel);
+    return tl__opencl_prepare_as(&c->device->base, &c->desc, c->operands, c->inputs, c->outputs, c->implementation,
+                                 &r->kernel);
 }
 
 /* One buffer, as in a plan: every operand, then the workspace, guards between them. */

@@ -47,6 +47,7 @@ typedef struct opencl_check {
     tl_operand operands[OPENCL_OPERANDS]; /* inputs, then outputs; absent as they are at first */
     void *values[OPENCL_OPERANDS];        /* before the run; of outputs NULL */
     bool constant[OPENCL_OPERANDS];
+    const char *implementation;           /* the one to look at; NULL: the best */
     double *want[OPENCL_OPERANDS];        /* floats, or halves, after the run, and how far off they may be; NULL: not looked at */
     double *tolerance[OPENCL_OPERANDS];
     char what[96];                        /* "conv2d 3x3, stride 2" */

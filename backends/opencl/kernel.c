@@ -139,6 +139,7 @@ static tl_status try_list(opencl_kernel *kernel, const char *name) {
     tl_status status = name ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
                                               kernel->stem, name)
                             : TL_UNSUPPORTED;
+    kernel->asked = name != NULL;
     for (; list->name; list++) {
         if (name && strcmp(name, list->name) != 0)
             continue;

@@ -10,6 +10,8 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
 	%reldir%/kernels/conv2d_vectors_spread.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
+	%reldir%/kernels/conv2d_winograd.cl \
+	%reldir%/kernels/conv2d_winograd_gpu.cl \
 	%reldir%/kernels/cross_entropy.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
@@ -27,6 +29,7 @@ OPENCL_SOURCES = \
 	backends/conv2d_shape.h \
 	backends/form.h \
 	backends/half.h \
+	backends/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
@@ -60,6 +63,9 @@ OPENCL_SOURCES = \
 	%reldir%/conv2d_vectors_pack.c \
 	%reldir%/conv2d_vectors_spread.c \
 	%reldir%/conv2d_vectors_weight.c \
+	%reldir%/conv2d_winograd.c \
+	%reldir%/conv2d_winograd.h \
+	%reldir%/conv2d_winograd_gpu.c \
 	%reldir%/cross_entropy.c \
 	%reldir%/cross_entropy.h \
 	%reldir%/cross_entropy_grad.c \

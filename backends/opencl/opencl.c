@@ -9,6 +9,7 @@
 
 #include "backends/opencl/blas.h"
 #include "backends/opencl/canary.h"
+#include "backends/opencl/conv2d_winograd.h"
 #include "backends/opencl/tune.h"
 
 #ifndef PACKAGE_VERSION
@@ -25,7 +26,7 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
         .alignment = OPENCL_ALIGNMENT,
         .units = device->units,
         .description = device->description,
-        .identity = device->identity,
+        .identity = device->results,
     };
     memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
     return TL_OK;
@@ -116,6 +117,20 @@ static tl_status option_binaries(opencl_device *device) {
     return TL_OK;
 }
 
+/* Where Winograd's algorithm is used; it overrules what operations say. Features that were computed with other sums than
+ * they would be computed with now are not to be found again. */
+static tl_status option_winograd(opencl_device *device) {
+    static const char *const uses[] = {[OPENCL_WINOGRAD_NEVER] = "nowhere", [OPENCL_WINOGRAD_AUTO] = "where it may be",
+                                       [OPENCL_WINOGRAD_ALWAYS] = "everywhere"};
+    const char *text = device->host->option(device->host->user, "winograd");
+    device->winograd = !text ? OPENCL_WINOGRAD_AUTO : strcmp(text, "1") == 0 ? OPENCL_WINOGRAD_ALWAYS
+                                                                            : OPENCL_WINOGRAD_NEVER;
+    if (text && strcmp(text, "1") != 0 && strcmp(text, "0") != 0)
+        return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "winograd = %.40s: it takes 0 or 1", text);
+    snprintf(device->results, sizeof(device->results), "%s|Winograd %s", device->identity, uses[device->winograd]);
+    return TL_OK;
+}
+
 static tl_status ask(opencl_device *device) {
     cl_device_id id = device->id;
     cl_int code = CL_SUCCESS;
@@ -152,6 +167,8 @@ static tl_status start(opencl_device *device, uint32_t index) {
         status = option_vectors(device);
     if (status == TL_OK)
         status = option_binaries(device);
+    if (status == TL_OK)
+        status = option_winograd(device);
     if (status != TL_OK)
         return status;
     cl_int code;

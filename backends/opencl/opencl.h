@@ -43,6 +43,7 @@ typedef struct opencl_device {
     int kind;                 /* tl_device_kind */
     bool vectors;             /* a CPU's cores behind OpenCL */
     int lanes;                /* floats of a vector that the hardware has: 4, 8 or 16; 1: no vectors */
+    int winograd;             /* opencl_winograd_use */
     uint32_t units;
     uint64_t memory, max_buffer, local_memory;
     size_t max_group;         /* work-items in a group; a kernel may allow fewer */
@@ -50,6 +51,7 @@ typedef struct opencl_device {
     bool correct_division;    /* division and square root are correctly rounded on request */
     char name[128], driver[128], description[192];
     char identity[512];       /* of device and driver, for what is kept on disk */
+    char results[560];        /* that, and the options that change results */
     char failure[256];        /* what tl__opencl_fail said last */
     pid_t pid;                /* of the process that opened it: drivers do not survive fork */
     bool binaries;            /* programs are kept on disk; PoCL does so itself */
@@ -141,6 +143,7 @@ struct opencl_kernel {
     opencl_constant *held[2 * OPENCL_OPERANDS];
     uint32_t held_count;
     uint32_t derived;                     /* bit i: no launch needs operand i as it is */
+    bool asked;                           /* the implementation was asked for by its name */
 };
 
 /* `prepare` looks at op and operands, adds launches and returns TL_OK, or returns TL_UNSUPPORTED after tl__opencl_fail,

@@ -24,6 +24,9 @@ static bool form_of(const tl_op_desc *op, const tl_operand *operands, char *text
                           (long long)y[2], (long long)y[3], (int)op->kernel[0], (int)op->kernel[1], (int)op->stride[0],
                           (int)op->stride[1], (int)op->pad[0], (int)op->pad[1], (int)op->dilation[0], (int)op->dilation[1],
                           (int)op->groups, stored ? " fp16" : "");
+    /* Some ways are for those that need not be exact. */
+    if (op->exact && op->op == TL_OP_CONV2D && length > 0 && (size_t)length < size)
+        length += snprintf(text + length, size - (size_t)length, " exact");
     return length > 0 && (size_t)length < size;
 }
 
