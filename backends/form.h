@@ -45,17 +45,20 @@ static inline uint64_t form_bytes(const tl_operand *operand) {
 }
 
 /* The first operand that is there and has not the type at its place in `types`, one letter each: f f32, b u8, i i32,
- * h bf16, a f32 or bf16, l i64 (absent operands count too); -1: all fit. */
+ * h bf16, a f32 or bf16, e f16, g f32 or f16, l i64 (absent operands count too); -1: all fit. */
 static inline int form_misfit(const tl_operand *operands, uint32_t count, const char *types) {
     for (uint32_t i = 0; i < count; i++) {
         const char letter = types[i];
         const int given = operands[i].desc.dtype;
         const int dtype = letter == 'f'   ? TL_DTYPE_F32
                           : letter == 'h' ? TL_DTYPE_BF16
+                          : letter == 'e' ? TL_DTYPE_F16
                           : letter == 'b' ? TL_DTYPE_U8
                           : letter == 'i' ? TL_DTYPE_I32
                                           : TL_DTYPE_I64;
-        const bool fits = letter == 'a' ? given == TL_DTYPE_F32 || given == TL_DTYPE_BF16 : given == dtype;
+        const bool fits = letter == 'a'   ? given == TL_DTYPE_F32 || given == TL_DTYPE_BF16
+                          : letter == 'g' ? given == TL_DTYPE_F32 || given == TL_DTYPE_F16
+                                          : given == dtype;
         if (form_present(&operands[i]) && !fits)
             return (int)i;
     }

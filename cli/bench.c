@@ -19,7 +19,6 @@ static const cli_option options[] = {
 };
 
 static const char *const modes[] = {"forward", "head", "layer4", "full"};
-static const char *const precisions[] = {"fp32", "bf16", "fp16"}; /* as tl_precision */
 
 typedef struct request {
     const char *arch, *mode;
@@ -110,7 +109,7 @@ static void print_json(const request *r, const tl_device *device, const tl_bench
     json_t *node;
     json_object_set_new(object, "arch", cli_json_text(r->arch));
     json_object_set_new(object, "mode", cli_json_text(r->mode));
-    json_object_set_new(object, "precision", cli_json_text(precisions[r->precision]));
+    json_object_set_new(object, "precision", cli_json_text(cli_precisions[r->precision]));
     json_object_set_new(object, "batch", json_integer(r->batch));
     json_object_set_new(object, "size", json_integer(r->size));
     json_object_set_new(object, "device", cli_json_text(tl_device_name(device)));
@@ -138,7 +137,7 @@ static void print_text(const request *r, const tl_device *device, const tl_bench
     double rate = result->flops_per_image * result->images_per_second, peak = result->peak_flops;
     if (r->nodes)
         print_nodes(r->nodes, peak);
-    cli_print("%s · %s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, precisions[r->precision], r->batch, r->size,
+    cli_print("%s · %s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, cli_precisions[r->precision], r->batch, r->size,
               tl_device_name(device), tl_device_description(device));
     cli_print("%.2f images/s (median of %d steps), %.2f at best\n", result->images_per_second, result->steps,
               result->best_images_per_second);
@@ -203,14 +202,6 @@ static int bad_mode(const char *mode)
     return cli_usage("bench", "--mode: '%s' is none of forward, head, layer4 and full", mode);
 }
 
-static int precision_of(const char *name)
-{
-    for (int i = 0; i < (int)CLI_COUNT(precisions); i++)
-        if (!strcmp(precisions[i], name))
-            return i;
-    return -1;
-}
-
 static int run(int argc, char **argv)
 {
     request r = {.batch = 32, .size = 224, .mode = "forward"};
@@ -229,11 +220,7 @@ static int run(int argc, char **argv)
             if (!r.mode)
                 return bad_mode(value);
             break;
-        case CLI_PRECISION:
-            r.precision = precision_of(value);
-            if (r.precision < 0)
-                return cli_usage("bench", "--precision: '%s' is none of fp32, bf16 and fp16", value);
-            break;
+        case CLI_PRECISION: ok = cli_option_precision(&cli_bench, value, &r.precision); break;
         case CLI_BATCH: ok = cli_option_int(&cli_bench, "batch", value, 1, 4096, &r.batch); break;
         case CLI_SIZE: ok = cli_option_int(&cli_bench, "size", value, 1, 16384, &r.size); break;
         default: ok = !cli_device_option(&cli_bench, letter, value, &r.device, &code) || code == CLI_DONE;

@@ -31,7 +31,8 @@ const cli_key cli_keys[] = {
      "warning"},
     {"device", "precision", CLI_KEY_CHOICE, 0, 0, false, "fp32 bf16 fp16", "fp32", IN(precision),
      "How the values of the frozen part are stored, whose features are computed once: bf16 or fp16 take half the memory "
-     "and, where the device has instructions for them, a fraction of the time, at 3 or 4 significant digits"},
+     "and, where the device has instructions for them or waits for memory, a fraction of the time, at 3 or 4 significant "
+     "digits; bf16 is the CPU's, fp16 (up to 65504) is that of GPUs, and what a device does not have is an error"},
 
     {"data", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(train),
      "The folder to learn from: one folder a class, named after it, with PNG and JPEG images; for segmentation a folder with "

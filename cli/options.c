@@ -126,3 +126,16 @@ bool cli_option_int(const cli_verb *verb, const char *name, const char *text, in
     *value = (int)parsed;
     return true;
 }
+
+const char *const cli_precisions[3] = {"fp32", "bf16", "fp16"};
+
+bool cli_option_precision(const cli_verb *verb, const char *text, int *precision)
+{
+    for (int i = 0; i < (int)CLI_COUNT(cli_precisions); i++)
+        if (!strcmp(cli_precisions[i], text)) {
+            *precision = i;
+            return true;
+        }
+    cli_usage(verb->name, "--precision: '%s' is none of fp32, bf16 and fp16", text);
+    return false;
+}

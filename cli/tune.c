@@ -9,6 +9,7 @@
 static const cli_option options[] = {
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
     {CLI_SIZE, "size", "N", "side of the square images, in pixels (default: 224)"},
+    {CLI_PRECISION, "precision", "HOW", "measure values stored in 16 bits, too: fp32 (default: no), bf16, fp16"},
     {CLI_LIST, "list", NULL, "show what was measured before, on this device or on all"},
     {CLI_FORGET, "forget", "DEVICE", "forget what was measured on it; all: on every device"},
     {CLI_JSON, "json", NULL, "one JSON object"},
@@ -17,7 +18,7 @@ static const cli_option options[] = {
 
 typedef struct request {
     const char *device, *arch, *forget;
-    int batch, size;
+    int batch, size, precision;
     bool list, json;
     json_t *choices;
     char last[512]; /* device of the list's last line */
@@ -99,7 +100,8 @@ static int measure(request *r, tl_context *context)
     tl_model *model = NULL;
     tl_device *device = NULL;
     tl_tune_options how = {.size = sizeof(how), .batch = r->batch, .pixels = r->size, .user = r,
-                           .on_candidate = on_candidate, .on_choice = on_choice};
+                           .on_candidate = on_candidate, .on_choice = on_choice,
+                           .precision = (tl_precision)r->precision};
     tl_tune_result result = {.size = sizeof(result)};
     cli_catch_signals();
     int code = cli_device_open(context, &(cli_device_request){.name = r->device}, &device);
@@ -144,6 +146,7 @@ static int run(int argc, char **argv)
         case CLI_JSON: r.json = true; break;
         case CLI_LIST: r.list = true; break;
         case CLI_FORGET: r.forget = value; break;
+        case CLI_PRECISION: ok = cli_option_precision(&cli_tune, value, &r.precision); break;
         case CLI_BATCH: ok = cli_option_int(&cli_tune, "batch", value, 1, 4096, &r.batch); break;
         case CLI_SIZE: ok = cli_option_int(&cli_tune, "size", value, 1, 16384, &r.size); break;
         }

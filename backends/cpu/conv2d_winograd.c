@@ -47,26 +47,6 @@ typedef struct job {
 
 /* ---- weights ---- */
 
-/* G w G^T for the channels of one output, in double: t[plane][channel]. */
-static void transform_weights(const float *w, int64_t channels, int64_t c, double t[PLANES]) {
-    static const double g[PATCH][3] = {
-        {1, 0, 0},
-        {-2.0 / 3, -2.0 / 3 * CPU_WINOGRAD_P, -1.0 / 3},
-        {-2.0 / 3, 2.0 / 3 * CPU_WINOGRAD_P, -1.0 / 3},
-        {1.0 / 6, CPU_WINOGRAD_Q / 6, 1.0 / 3},
-        {1.0 / 6, -CPU_WINOGRAD_Q / 6, 1.0 / 3},
-        {0, 0, 1},
-    };
-    double half[PATCH][3];
-    for (int j = 0; j < 3; j++)
-        for (int i = 0; i < PATCH; i++)
-            half[i][j] = g[i][0] * w[j * channels + c] + g[i][1] * w[(3 + j) * channels + c] +
-                         g[i][2] * w[(6 + j) * channels + c];
-    for (int i = 0; i < PATCH; i++)
-        for (int j = 0; j < PATCH; j++)
-            t[i * PATCH + j] = half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2];
-}
-
 typedef struct weights_job {
     const plan *plan;
     const float *source;
@@ -85,7 +65,7 @@ static void weights_body(void *user, int64_t first, int64_t last, int thread) {
         float *to = j->to + o * channels + c * width;
         for (int64_t i = 0; i < width; i++) {
             double t[PLANES];
-            transform_weights(j->source + (o + i) * 9 * channels, channels, c, t);
+            winograd_weights(j->source + (o + i) * 9 * channels, channels, c, t);
             for (int plane = 0; plane < PLANES; plane++)
                 to[plane * channels * outputs + i] = (float)t[plane];
         }

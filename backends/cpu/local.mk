@@ -11,7 +11,7 @@ libtl_cpu_la_CFLAGS = $(CPU_CFLAGS) $(OPENMP_CFLAGS)
 libtl_cpu_la_LDFLAGS = $(OPENMP_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
-	backends/axis.h backends/conv2d_shape.h backends/form.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
+	backends/axis.h backends/conv2d_shape.h backends/form.h backends/winograd.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
 	%reldir%/measure.c %reldir%/peak.h \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \

@@ -16,12 +16,14 @@
 
 #include <stdint.h>
 
-#define CPU_WINOGRAD_TILE 4    /* outputs along an axis */
-#define CPU_WINOGRAD_PATCH 6   /* inputs along an axis */
-#define CPU_WINOGRAD_PLANES 36
+#include "backends/winograd.h"
 
-#define CPU_WINOGRAD_P 0.70710678118654752440
-#define CPU_WINOGRAD_Q 1.41421356237309504880
+#define CPU_WINOGRAD_TILE WINOGRAD_TILE
+#define CPU_WINOGRAD_PATCH WINOGRAD_PATCH
+#define CPU_WINOGRAD_PLANES WINOGRAD_PLANES
+
+#define CPU_WINOGRAD_P WINOGRAD_P
+#define CPU_WINOGRAD_Q WINOGRAD_Q
 
 typedef struct cpu_winograd_output {
     const float *from;    /* plane i at from + i * plane */

@@ -24,7 +24,8 @@ static tl_status add_finish(opencl_kernel *kernel, const opencl_batchnorm *b, bo
 static tl_status prepare(opencl_kernel *kernel) {
     opencl_batchnorm b = {0};
     bool stored = kernel->op.statistics != TL_STATISTICS_BATCH;
-    tl_status status = tl__opencl_expect(kernel, "fffffffff");
+    const char *options;
+    tl_status status = tl__opencl_expect_stored(kernel, stored ? "xffffxyff" : "fffffffff", &options);
     if (status == TL_OK)
         status = opencl_batchnorm_plan(kernel, &b);
     if (status != TL_OK)
@@ -38,7 +39,7 @@ static tl_status prepare(opencl_kernel *kernel) {
         status = add_finish(kernel, &b, stored);
     if (status != TL_OK)
         return status;
-    return tl__opencl_launch(kernel, "batchnorm", "", "apply", &b.by_row, "oowoliiii", X, RESIDUAL, b.parameters, Y,
+    return tl__opencl_launch(kernel, "batchnorm", options, "apply", &b.by_row, "oowoliiii", X, RESIDUAL, b.parameters, Y,
                              b.rows, b.channels, b.padded, b.each, kernel->op.relu != 0);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/half.h"
 #include "backends/opencl/cache.h"
 #include "backends/opencl/canary.h"
 
@@ -17,7 +18,7 @@ bool tl__opencl_canary_trusting(const opencl_device *device) {
 /* ---- what was found right before ---- */
 
 static opencl_key key_of(const opencl_device *device, const char *what) {
-    const char *parts[MOST_SOURCES + 4] = {"canary", what, device->identity, device->vectors ? "vectors" : "lanes"};
+    const char *parts[MOST_SOURCES + 4] = {"canary", what, device->results, device->vectors ? "vectors" : "lanes"};
     size_t count = 4;
     opencl_key key;
     for (const opencl_source *source = tl__opencl_sources; source->stem && count < MOST_SOURCES + 4; source++)
@@ -96,7 +97,8 @@ static tl_status prepare(run *r) {
         constants[i] = (constant){{sizeof(tl_constant), UINT64_MAX - i, read_constant}, c->values[i]};
         c->operands[i].constant = c->constant[i] ? &constants[i].base : NULL;
     }
-    return tl__opencl_prepare(&c->device->base, &c->desc, c->operands, c->inputs, c->outputs, &r->kernel);
+    return tl__opencl_prepare_as(&c->device->base, &c->desc, c->operands, c->inputs, c->outputs, c->implementation,
+                                 &r->kernel);
 }
 
 /* One buffer, as in a plan: every operand, then the workspace, guards between them. */
@@ -139,6 +141,17 @@ static tl_status execute(run *r) {
     return status;
 }
 
+static float value_of(int dtype, const unsigned char *data, int64_t i) {
+    float value;
+    uint16_t half;
+    if (dtype == TL_DTYPE_F16) {
+        memcpy(&half, data + (size_t)i * sizeof(half), sizeof(half));
+        return half_value(half);
+    }
+    memcpy(&value, data + (size_t)i * sizeof(value), sizeof(value));
+    return value;
+}
+
 /* What is wrong, or "". */
 static void compare(const run *r, char *text, size_t size) {
     const opencl_check *c = r->check;
@@ -154,8 +167,7 @@ static void compare(const run *r, char *text, size_t size) {
             }
         guard = view->offset + view->bytes;
         for (int64_t e = 0; i < c->inputs + c->outputs && c->want[i] && e < form_elements(&c->operands[i]); e++) {
-            float got;
-            memcpy(&got, r->image + view->offset + (uint64_t)e * sizeof(got), sizeof(got));
+            float got = value_of(c->operands[i].desc.dtype, r->image + view->offset, e);
             double want = c->want[i][e];
             if (isnan(want) ? isnan(got) : fabs(got - want) <= c->tolerance[i][e])
                 continue;
@@ -197,10 +209,13 @@ static bool convolution(uint32_t op) {
     return op == TL_OP_CONV2D || op == TL_OP_CONV2D_GRAD_INPUT || op == TL_OP_CONV2D_GRAD_WEIGHT;
 }
 
-int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands) {
+int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands, uint32_t count) {
+    int which = 0;
+    for (uint32_t i = 0; i < count; i++)
+        which |= operands[i].desc.dtype == TL_DTYPE_F16 ? CANARY_STORED : 0;
     if (!convolution(op->op))
-        return 0;
-    return (op->groups > 1 ? CANARY_GROUPS : 0) + (operands[1].constant ? CANARY_CONSTANT : 0);
+        return which;
+    return which + (op->groups > 1 ? CANARY_GROUPS : 0) + (operands[1].constant ? CANARY_CONSTANT : 0);
 }
 
 tl_status tl__opencl_canary(opencl_device *device, uint32_t op, int which) {
@@ -238,7 +253,7 @@ tl_status tl__opencl_canary(opencl_device *device, uint32_t op, int which) {
 tl_status tl__opencl_canary_all(opencl_device *device) {
     tl_status status = TL_OK;
     for (uint32_t op = 0; op < TL_OP_COUNT; op++)
-        for (int which = 0; which < (convolution(op) ? CANARY_CLASSES : 1) && status == TL_OK; which++)
+        for (int which = 0; which < (convolution(op) ? CANARY_STORED : 1) && status == TL_OK; which++)
             status = tl__opencl_canary(device, op, which);
     return status;
 }

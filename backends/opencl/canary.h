@@ -13,14 +13,15 @@ typedef enum opencl_trust {
     OPENCL_TRUST_ALL,
 } opencl_trust;
 
-/* Convolutions are looked at by what makes another kernel of them, because every form costs its compilation. */
-enum { CANARY_GROUPS = 1, CANARY_CONSTANT = 2, CANARY_CLASSES = 4 };
+/* Convolutions are looked at by what makes another kernel of them, because every form costs its compilation. Activations
+ * stored in 16 bits are a class of their own in every operation. */
+enum { CANARY_GROUPS = 1, CANARY_CONSTANT = 2, CANARY_STORED = 4, CANARY_CLASSES = 8 };
 
 /* An operation, in the forms of canary_ops.c of that class: called before the first such kernel is prepared, on GPUs when
- * they are opened. TL_ERROR_DEVICE: a result is wrong, and the message says which; where the option "trust" is yes, that
+ * they are opened (but for CANARY_STORED, which few ask for). TL_ERROR_DEVICE: a result is wrong, and the message says which; where the option "trust" is yes, that
  * is a warning. Other failures are those of the calls. Forms that the device does not offer are passed over. */
 tl_status tl__opencl_canary(opencl_device *device, uint32_t op, int which);
-int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands);
+int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands, uint32_t count);
 tl_status tl__opencl_canary_all(opencl_device *device);
 
 /* CLBlast's products, direct and indirect. Where they are wrong or fail, that is logged as a warning and *trust is less
@@ -46,7 +47,8 @@ typedef struct opencl_check {
     tl_operand operands[OPENCL_OPERANDS]; /* inputs, then outputs; absent as they are at first */
     void *values[OPENCL_OPERANDS];        /* before the run; of outputs NULL */
     bool constant[OPENCL_OPERANDS];
-    double *want[OPENCL_OPERANDS];        /* floats after the run, and how far off they may be; NULL: not looked at */
+    const char *implementation;           /* the one to look at; NULL: the best */
+    double *want[OPENCL_OPERANDS];        /* floats, or halves, after the run, and how far off they may be; NULL: not looked at */
     double *tolerance[OPENCL_OPERANDS];
     char what[96];                        /* "conv2d 3x3, stride 2" */
     void *arrays[CANARY_ARRAYS];          /* all of the above, for the end */

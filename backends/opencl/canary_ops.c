@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/half.h"
 #include "backends/opencl/canary.h"
 
 #define UNIT (1.0 / 16777216)
@@ -25,17 +26,41 @@ static void expect(opencl_check *c, int i) {
     tl__opencl_check_expect(c, i);
 }
 
+/* ---- what is stored as halves ---- */
+
+/* Values that a half holds, while they are floats still. */
+static void round_halves(float *x, int64_t count) {
+    for (int64_t i = 0; x && i < count; i++)
+        x[i] = half_value(half_of(x[i]));
+}
+
+/* Gives an operand its type in memory, and what is expected of it one more rounding. */
+static void store(opencl_check *c, int i, bool rounded) {
+    const int64_t count = form_elements(&c->operands[i]);
+    c->operands[i].desc.dtype = TL_DTYPE_F16;
+    if (i < (int)c->inputs) {
+        const float *from = c->values[i];
+        uint16_t *to = tl__opencl_check_array(c, (size_t)count * sizeof(*to));
+        for (int64_t k = 0; to && k < count; k++)
+            to[k] = half_of(from[k]);
+        c->values[i] = to;
+    }
+    for (int64_t k = 0; rounded && k < count; k++)
+        c->tolerance[i][k] += (fabs(c->want[i][k]) + c->tolerance[i][k]) / 2048 + 0x1p-25;
+}
+
 /* ---- convolutions: y, dx and dw are sums over the same products ---- */
 
 typedef struct geometry {
     int kernel, stride, pad, groups, channels, outputs, size;
     bool constant; /* the weights */
+    const char *implementation; /* see opencl_check */
 } geometry;
 
 static const geometry geometries[] = {
-    {3, 1, 1, 1, 24, 40, 10, false}, {3, 2, 1, 1, 24, 40, 11, true}, {1, 1, 0, 1, 64, 48, 8, true},
-    {1, 2, 0, 1, 40, 9, 9, false},   {7, 2, 3, 1, 3, 16, 17, true},  {3, 1, 1, 4, 16, 16, 9, false},
-    {3, 2, 1, 4, 16, 16, 9, true},
+    {3, 1, 1, 1, 24, 40, 10, false, NULL}, {3, 2, 1, 1, 24, 40, 11, true, NULL}, {1, 1, 0, 1, 64, 48, 8, true, NULL},
+    {1, 2, 0, 1, 40, 9, 9, false, NULL},   {7, 2, 3, 1, 3, 16, 17, true, NULL},  {3, 1, 1, 4, 16, 16, 9, false, NULL},
+    {3, 2, 1, 4, 16, 16, 9, true, NULL},   {3, 1, 1, 1, 40, 48, 9, true, "winograd"},
 };
 #define IMAGES 2
 
@@ -70,25 +95,30 @@ static void convolve(const geometry *g, int to, const float *x, const float *w, 
                 }
 }
 
-/* What summing that many products in floats, in any order, may differ by. */
+/* What summing that many products in floats, in any order, may differ by. Winograd's algorithm is within it, too: its
+ * errors are some 30 times as large, but add up like those of a tenth of the products, and with the root of their number
+ * (tests/ops/winograd.c). */
 static void tolerate(double *tolerance, int64_t count, int64_t products) {
     for (int64_t i = 0; i < count; i++)
         tolerance[i] = tolerance[i] * (double)(products + 4) * UNIT + 1e-30;
 }
 
-/* The form-th of those that belong to the class; NULL: there are no more. */
-static const geometry *geometry_of(int which, int form) {
+/* The form-th of those that belong to the class; NULL: there are no more. What is named is a way of conv2d on floats. */
+static const geometry *geometry_of(uint32_t op, int which, int form) {
+    const bool named = op == TL_OP_CONV2D && !(which & CANARY_STORED);
     for (size_t i = 0; i < sizeof(geometries) / sizeof(geometries[0]); i++) {
         const geometry *g = &geometries[i];
-        if ((g->groups > 1 ? CANARY_GROUPS : 0) + (g->constant ? CANARY_CONSTANT : 0) == which && form-- == 0)
+        if ((g->groups > 1 ? CANARY_GROUPS : 0) + (g->constant ? CANARY_CONSTANT : 0) == (which & ~CANARY_STORED) &&
+            (named || !g->implementation) && form-- == 0)
             return g;
     }
     return NULL;
 }
 
 static bool conv(opencl_check *c, uint32_t op, int which, int form) {
-    const geometry *g = geometry_of(which, form);
-    if (!g)
+    const bool stored = which & CANARY_STORED;
+    const geometry *g = geometry_of(op, which, form);
+    if (!g || (stored && op != TL_OP_CONV2D))
         return false;
     const int out = out_size(g), depth = g->channels / g->groups;
     const int64_t x[] = {IMAGES, g->size, g->size, g->channels}, w[] = {g->outputs, g->kernel, g->kernel, depth};
@@ -102,9 +132,10 @@ static bool conv(opencl_check *c, uint32_t op, int which, int form) {
         c->desc.extent[i] = op == TL_OP_CONV2D_GRAD_INPUT ? g->size : 0;
     }
     c->desc.groups = g->groups;
+    c->implementation = g->implementation;
     c->outputs = op == TL_OP_CONV2D_GRAD_WEIGHT ? 2 : 1;
     c->inputs = op == TL_OP_CONV2D_GRAD_WEIGHT ? 2 : 4;
-    const float *a, *b;
+    float *a, *b;
     int result = (int)c->inputs;
     if (op == TL_OP_CONV2D) {
         a = give(c, 0, 4, x);
@@ -123,6 +154,10 @@ static bool conv(opencl_check *c, uint32_t op, int which, int form) {
     expect(c, result);
     if (c->starved)
         return true;
+    if (stored) {
+        round_halves(a, form_elements(&c->operands[0]));
+        round_halves(b, form_elements(&c->operands[1]));
+    }
     double *want = c->want[result], *tolerance = c->tolerance[result];
     int64_t count = form_elements(&c->operands[result]), products = (int64_t)depth * taps;
     if (op == TL_OP_CONV2D) {
@@ -135,10 +170,15 @@ static bool conv(opencl_check *c, uint32_t op, int which, int form) {
         products = (int64_t)IMAGES * out * out;
     }
     tolerate(tolerance, count, products);
-    snprintf(c->what, sizeof(c->what), "%s, %dx%d, stride %d, %d to %d channels",
+    if (stored) {
+        store(c, 0, false);
+        store(c, result, true);
+    }
+    snprintf(c->what, sizeof(c->what), "%s%s, %dx%d, stride %d, %d to %d channels",
              op == TL_OP_CONV2D              ? "conv2d"
              : op == TL_OP_CONV2D_GRAD_INPUT ? "conv2d_grad_input"
                                              : "conv2d_grad_weight",
+             stored ? " stored in fp16" : "",
              g->kernel, g->kernel, g->stride, g->channels, g->outputs);
     return true;
 }
@@ -188,20 +228,27 @@ static bool batchnorm(opencl_check *c) {
 
 /* ---- what is not a number stays that ---- */
 
-static bool relu(opencl_check *c) {
+static bool relu(opencl_check *c, bool stored) {
     c->inputs = c->outputs = 1;
     float *x = give(c, 0, SHAPE(1, 3, 7, 19));
     give(c, 1, SHAPE(1, 3, 7, 19));
     expect(c, 1);
-    snprintf(c->what, sizeof(c->what), "relu");
+    snprintf(c->what, sizeof(c->what), "relu%s", stored ? " stored in fp16" : "");
     if (c->starved)
         return true;
+    if (stored)
+        round_halves(x, 3 * 7 * 19);
     x[5] = x[3 * 7 * 19 - 1] = NAN;
     x[6] = INFINITY;
     for (int i = 0; i < 3 * 7 * 19; i++)
         c->want[1][i] = x[i] < 0 ? 0 : x[i];
     c->tolerance[1][6] = 1;
-    c->want[1][6] = x[6] = 1e30f;
+    c->want[1][6] = x[6] = stored ? 65504 : 1e30f;
+    c->want[1][7] = x[7] = stored ? 0x1p-24f : 1; /* the smallest half */
+    if (stored) {
+        store(c, 0, false);
+        store(c, 1, false);
+    }
     return true;
 }
 
@@ -273,9 +320,9 @@ bool tl__opencl_canary_form(opencl_check *check, uint32_t op, int which, int for
     case TL_OP_CONV2D_GRAD_WEIGHT:
         return conv(check, op, which, form);
     case TL_OP_BATCHNORM:
-        return form == 0 && batchnorm(check);
+        return form == 0 && which == 0 && batchnorm(check);
     case TL_OP_RELU:
-        return form == 0 && relu(check);
+        return form == 0 && relu(check, which & CANARY_STORED);
     case TL_OP_CROSS_ENTROPY:
         return form == 0 && cross_entropy(check);
     case TL_OP_ADAM:

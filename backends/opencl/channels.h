@@ -5,8 +5,8 @@
 #include "backends/opencl/elementwise.h"
 
 /* A work-item for each WIDE channels of each pixel. */
-static inline tl_status opencl_copy_channels(opencl_kernel *kernel, int from, int64_t from_first, int to, int64_t to_first,
-                                             int64_t count) {
+static inline tl_status opencl_copy_channels(opencl_kernel *kernel, const char *options, int from, int64_t from_first, int to,
+                                             int64_t to_first, int64_t count) {
     const int64_t *x = opencl_shape(kernel, from), *y = opencl_shape(kernel, to);
     if (kernel->operands[from].desc.rank != 4 || kernel->operands[to].desc.rank != 4 || x[0] != y[0] || x[1] != y[1] ||
         x[2] != y[2] || from_first < 0 || from_first + count > x[3] || to_first + count > y[3] || x[3] > INT32_MAX ||
@@ -18,7 +18,7 @@ static inline tl_status opencl_copy_channels(opencl_kernel *kernel, int from, in
         range.local[0] = parts < 8 ? 4 : 16;
         range.local[1] = 64 / range.local[0];
     }
-    return tl__opencl_launch(kernel, "channels", "", "copy_channels", &range, "ooliiiii", from, to, pixels, (int)count,
+    return tl__opencl_launch(kernel, "channels", options, "copy_channels", &range, "ooliiiii", from, to, pixels, (int)count,
                              (int)x[3], (int)from_first, (int)y[3], (int)to_first);
 }
 

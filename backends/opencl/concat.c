@@ -5,12 +5,13 @@ enum { INPUTS = 6, Y = INPUTS };
 
 static tl_status prepare(opencl_kernel *kernel) {
     const int64_t *y = opencl_shape(kernel, Y);
-    tl_status status = tl__opencl_expect(kernel, "fffffff");
+    const char *options;
+    tl_status status = tl__opencl_expect_stored(kernel, "xxxxxxy", &options);
     int64_t first = 0;
     for (int i = 0; i < INPUTS && status == TL_OK; i++) {
         if (!opencl_present(kernel, i))
             continue;
-        status = opencl_copy_channels(kernel, i, 0, Y, first, opencl_shape(kernel, i)[3]);
+        status = opencl_copy_channels(kernel, options, i, 0, Y, first, opencl_shape(kernel, i)[3]);
         first += opencl_shape(kernel, i)[3];
     }
     if (status == TL_OK && first != y[3])

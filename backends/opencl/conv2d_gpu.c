@@ -1,5 +1,9 @@
 /* conv2d_gpu.c: conv2d and conv2d_grad_input by the implicit product of conv2d_gpu.cl. */
+#include <math.h>
+#include <stdio.h>
+
 #include "backends/conv2d_shape.h"
+#include "backends/half.h"
 #include "backends/opencl/conv2d_gpu.h"
 
 #define NONE (OPENCL_OPERANDS - 1) /* an operand that no convolution has */
@@ -8,10 +12,10 @@
 
 /* ---- sizes ---- */
 
-tl_status tl__opencl_gpu_shape(opencl_kernel *kernel, int x, int y, opencl_gpu_shape *shape) {
+tl_status tl__opencl_gpu_shape(opencl_kernel *kernel, const char *types, int x, int y, opencl_gpu_shape *shape) {
     if (kernel->device->vectors)
         return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: for GPUs", kernel->stem);
-    tl_status status = tl__opencl_expect(kernel, "fffff");
+    tl_status status = tl__opencl_expect(kernel, types);
     if (status != TL_OK)
         return status;
     conv2d_shape c;
@@ -110,7 +114,7 @@ typedef struct work {
     const opencl_gpu_operands *operands;
     const opencl_tile *tile;
     const char *options, *function;
-    opencl_constant *tables;
+    opencl_constant *tables, *weights; /* the latter NULL: they are an operand */
     int relu;
 } work;
 
@@ -130,9 +134,13 @@ static tl_status launch(const work *w, const opencl_gather *g, int table, int64_
             .local = {(size_t)opencl_tile_items(t), 1, 1},
             .fixed = true,
         };
+#define VALUES o->bias, o->addend, to, o->mask, to, o->y, to, (int)first, (int)end, w->relu
+    if (w->weights)
+        return tl__opencl_launch(w->kernel, "conv2d_gpu", w->options, w->function, &range, "cipcoppp" "iii", w->tables, table,
+                                 o->x, from, w->weights, VALUES);
     return tl__opencl_launch(w->kernel, "conv2d_gpu", w->options, w->function, &range, "cipooppp" "iii", w->tables, table,
-                             o->x, from, o->w, o->bias, o->addend, to, o->mask, to, o->y, to, (int)first, (int)end,
-                             w->relu);
+                             o->x, from, o->w, VALUES);
+#undef VALUES
 }
 
 /* All images, in as many launches as the limits ask for. */
@@ -162,15 +170,48 @@ static int reads(int64_t channels) {
     return channels % 4 == 0 ? 4 : 1;
 }
 
+/* ---- storage in 16 bits ---- */
+
+/* TL_UNSUPPORTED where a weight is beyond what a half holds. */
+static tl_status narrow(opencl_kernel *kernel, const void *source, void *to, void *user) {
+    const float *from = source;
+    for (int64_t i = 0; i < *(const int64_t *)user; i++) {
+        ((uint16_t *)to)[i] = half_of(from[i]);
+        if (!isfinite(half_value(((uint16_t *)to)[i])) && isfinite(from[i]))
+            return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: a weight is too large for fp16", kernel->stem);
+    }
+    return TL_OK;
+}
+
+/* What a walk is built with for the types of its operands. Beside stored activations constant weights are halves, too:
+ * with small batches they are most of what is read. */
+static tl_status store(work *w, char matrix[64]) {
+    opencl_kernel *kernel = w->kernel;
+    const opencl_gpu_operands *o = w->operands;
+    const bool in = kernel->operands[o->x].desc.dtype == TL_DTYPE_F16, out = kernel->operands[o->y].desc.dtype == TL_DTYPE_F16;
+    int64_t count = opencl_elements(kernel, o->w);
+    tl_status status = TL_OK;
+    if (in && opencl_is_constant(kernel, o->w)) {
+        status = tl__opencl_constant_derive(kernel, o->w, OPENCL_FORM('h', 0, 0, 0), (size_t)count * sizeof(uint16_t), narrow,
+                                            &count, &w->weights);
+        if (status == TL_UNSUPPORTED)
+            status = TL_OK; /* they stay floats */
+    }
+    snprintf(matrix, 64, "GATHER%s%s%s", in ? " -DHALF_IN" : "", out ? " -DHALF_OUT" : "", w->weights ? " -DHALF_W" : "");
+    return status;
+}
+
 static tl_status implicit(opencl_kernel *kernel, const opencl_gpu_shape *shape, const opencl_gpu_operands *o,
                           const opencl_gather *gathers, int count) {
     const bool along = gathers->w_column == 1;
     const int read[2] = {reads(gathers->depth), reads(along ? gathers->columns : gathers->depth)};
     const int64_t rows = shape->images * gathers->rows[0] * gathers->rows[1];
-    char options[128];
+    char options[128], matrix[64];
     work w = {.kernel = kernel, .shape = shape, .operands = o, .options = options, .relu = kernel->op.relu};
-    tl_status status = tl__opencl_gpu_tile(kernel, "GATHER", rows, gathers->columns, shape->groups, read, along, &w.tile,
-                                           options, &w.function);
+    tl_status status = store(&w, matrix);
+    if (status == TL_OK)
+        status = tl__opencl_gpu_tile(kernel, matrix, rows, gathers->columns, shape->groups, read, along, &w.tile, options,
+                                     &w.function);
     if (status == TL_OK)
         status = tl__opencl_constant_make(kernel, (size_t)count * sizeof(*gathers), gathers, &w.tables);
     for (int i = 0; i < count && status == TL_OK; i++)
@@ -180,12 +221,12 @@ static tl_status implicit(opencl_kernel *kernel, const opencl_gpu_shape *shape, 
 
 /* ---- the two operations that are such a walk ---- */
 
-tl_status tl__opencl_gpu_forward_by(opencl_kernel *kernel, opencl_gpu_walk *walk) {
+tl_status tl__opencl_gpu_forward_by(opencl_kernel *kernel, const char *types, opencl_gpu_walk *walk) {
     enum { X, W, BIAS, RESIDUAL, Y };
     static const opencl_gpu_operands operands = {X, W, BIAS, RESIDUAL, NONE, Y};
     opencl_gpu_shape shape;
     opencl_gather gather;
-    tl_status status = tl__opencl_gpu_shape(kernel, X, Y, &shape);
+    tl_status status = tl__opencl_gpu_shape(kernel, types, X, Y, &shape);
     if (status != TL_OK)
         return status;
     tl__opencl_gpu_forward(&shape, &gather);
@@ -196,7 +237,7 @@ tl_status tl__opencl_gpu_backward_by(opencl_kernel *kernel, opencl_gpu_walk *wal
     enum { DY, W, ADDEND, MASK, DX };
     static const opencl_gpu_operands operands = {DY, W, NONE, ADDEND, MASK, DX};
     opencl_gpu_shape shape;
-    tl_status status = tl__opencl_gpu_shape(kernel, DX, DY, &shape);
+    tl_status status = tl__opencl_gpu_shape(kernel, "fffff", DX, DY, &shape);
     if (status != TL_OK)
         return status;
     int count = (int)(shape.stride[0] * shape.stride[1]);
@@ -213,7 +254,8 @@ tl_status tl__opencl_gpu_backward_by(opencl_kernel *kernel, opencl_gpu_walk *wal
 }
 
 tl_status tl__opencl_conv2d_implicit(opencl_kernel *kernel) {
-    return tl__opencl_gpu_forward_by(kernel, implicit);
+    const bool stored = kernel->operands[0].desc.dtype == TL_DTYPE_F16;
+    return tl__opencl_gpu_forward_by(kernel, stored ? "effeg" : "ffffg", implicit);
 }
 
 tl_status tl__opencl_conv2d_grad_input_implicit(opencl_kernel *kernel) {

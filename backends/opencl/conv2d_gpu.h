@@ -1,7 +1,8 @@
 /* conv2d_gpu.h: the three convolutions on devices whose work-items are lanes of a GPU.
  *
  * Two ways:
- *   implicit  kernels/conv2d_gpu.cl: a product of matrices of which one is gathered as it is read. Every form.
+ *   implicit  kernels/conv2d_gpu.cl and conv2d_gpu_weight.cl: a product of matrices of which one is gathered as it is
+ *             read. Every form, and conv2d alone of values stored as fp16, too.
  *   gemm      CLBlast, on the operands themselves where the convolution is 1x1 with stride 1, and otherwise on a matrix
  *             that is gathered before, slice by slice (im2col). Every form.
  * The former has a name for each of its tiles besides the one that lets it choose.
@@ -25,10 +26,10 @@ typedef struct opencl_gpu_shape {
     int64_t kernel[2], stride[2], pad[2], dilation[2];
 } opencl_gpu_shape;
 
-/* Fills it in from operands x (or dx) and y (or dy). TL_UNSUPPORTED on CPU-like devices, for other types than f32, and
- * where an image or the weights have 2^31 elements or more. A kernel that covers the whole image comes out as a 1x1 one
+/* Fills it in from operands x (or dx) and y (or dy). TL_UNSUPPORTED on CPU-like devices, for operands that are not of the
+ * types in `types` (see form_misfit), and where an image or the weights have 2^31 elements or more. A kernel that covers the whole image comes out as a 1x1 one
  * on one pixel of height x width x channels. */
-tl_status tl__opencl_gpu_shape(opencl_kernel *kernel, int x, int y, opencl_gpu_shape *shape);
+tl_status tl__opencl_gpu_shape(opencl_kernel *kernel, const char *types, int x, int y, opencl_gpu_shape *shape);
 
 /* The numbers that a kernel of conv2d_gpu.cl finds in its table, which names them in the same order. */
 typedef struct opencl_gather {
@@ -53,7 +54,7 @@ typedef struct opencl_gpu_operands {
 /* Both operations as walks: `walk` gets one table (conv2d), or one for each phase (conv2d_grad_input). */
 typedef tl_status opencl_gpu_walk(opencl_kernel *kernel, const opencl_gpu_shape *shape, const opencl_gpu_operands *operands,
                                   const opencl_gather *gathers, int count);
-tl_status tl__opencl_gpu_forward_by(opencl_kernel *kernel, opencl_gpu_walk *walk);
+tl_status tl__opencl_gpu_forward_by(opencl_kernel *kernel, const char *types, opencl_gpu_walk *walk);
 tl_status tl__opencl_gpu_backward_by(opencl_kernel *kernel, opencl_gpu_walk *walk);
 
 /* ---- conv2d_gpu_tile.c ---- */
@@ -70,7 +71,8 @@ static inline int opencl_tile_items(const opencl_tile *tile) {
     return tile->m ? tile->m / tile->rows * (tile->n / tile->columns) : 64;
 }
 /* The tile for a product: the one that the implementation's name asks for, or the best guess of those that the device
- * allows, whose name the implementation gets. `matrix` is "GATHER" or "WEIGHT"; `options` receives what the program is built with, `function` which it is. */
+ * allows, whose name the implementation gets. `matrix` is "GATHER" (conv2d_gpu.cl) or "WEIGHT" (conv2d_gpu_weight.cl), and
+ * behind a space more options; `options` receives what the program is built with, `function` which it is. */
 tl_status tl__opencl_gpu_tile(opencl_kernel *kernel, const char *matrix, int64_t rows, int64_t columns, int64_t groups,
                               const int reads[2], bool along, const opencl_tile **tile, char options[128],
                               const char **function);

@@ -132,7 +132,7 @@ static tl_status walk(work *w, const opencl_gather *g, int table) {
 static tl_status prepare(opencl_kernel *kernel, const opencl_gpu_shape *s, const opencl_gpu_operands *o,
                          const opencl_gather *gathers, int count) {
     work w = {.kernel = kernel, .shape = s, .operands = o};
-    snprintf(w.options, sizeof(w.options), "-DGATHER -DSPREAD -DVA=%d", gathers->depth % 4 ? 1 : 4);
+    snprintf(w.options, sizeof(w.options), "-DSPREAD -DVA=%d", gathers->depth % 4 ? 1 : 4);
     tl_status status = tl__opencl_constant_make(kernel, (size_t)count * sizeof(*gathers), gathers, &w.tables);
     if (status == TL_OK && opencl_is_constant(kernel, o->w)) {
         status = tl__opencl_constant_copy(kernel, o->w);
@@ -146,7 +146,7 @@ static tl_status prepare(opencl_kernel *kernel, const opencl_gpu_shape *s, const
 }
 
 tl_status tl__opencl_conv2d_gemm(opencl_kernel *kernel) {
-    return tl__opencl_gpu_forward_by(kernel, prepare);
+    return tl__opencl_gpu_forward_by(kernel, "fffff", prepare);
 }
 
 tl_status tl__opencl_conv2d_grad_input_gemm(opencl_kernel *kernel) {
@@ -159,12 +159,12 @@ tl_status tl__opencl_conv2d_grad_weight_gemm(opencl_kernel *kernel) {
     static const opencl_gpu_operands operands = {.x = X, .w = NONE, .bias = NONE, .addend = NONE, .mask = NONE, .y = DW};
     opencl_gpu_shape s;
     opencl_gather g;
-    tl_status status = tl__opencl_gpu_shape(kernel, X, DY, &s);
+    tl_status status = tl__opencl_gpu_shape(kernel, "ffff", X, DY, &s);
     if (status != TL_OK)
         return status;
     tl__opencl_gpu_forward(&s, &g);
     work w = {.kernel = kernel, .shape = &s, .operands = &operands};
-    snprintf(w.options, sizeof(w.options), "-DGATHER -DSPREAD -DVA=%d", g.depth % 4 ? 1 : 4);
+    snprintf(w.options, sizeof(w.options), "-DSPREAD -DVA=%d", g.depth % 4 ? 1 : 4);
     const int64_t terms = terms_of(&g), count = s.images * g.rows[0] * g.rows[1];
     const bool plain = is_plain(&g);
     int64_t rows = tl__opencl_gpu_launch_limit(kernel->device) / (terms * s.outputs);

@@ -1,4 +1,4 @@
-/* conv2d_gpu_tile.c: which tile of conv2d_gpu.cl a product is cut into. */
+/* conv2d_gpu_tile.c: which tile of conv2d_gpu.cl or conv2d_gpu_weight.cl a product is cut into. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +31,17 @@ static double guess(const opencl_device *device, int which, bool shared, int64_t
 
 static tl_status build(opencl_kernel *kernel, const opencl_tile *t, const char *matrix, const int reads[2], bool along,
                        char options[128], const char **function) {
-    bool weight = strcmp(matrix, "WEIGHT") == 0;
-    snprintf(options, 128, "-D%s %s-DTM=%d -DTN=%d -DTK=%d -DRM=%d -DRN=%d -DVA=%d -DVB=%d -DALONG=%d", matrix,
-             t->m ? "-DTILED " : "", t->m, t->n, t->k, t->rows, t->columns, reads[0], reads[1], along);
+    const bool weight = strncmp(matrix, "WEIGHT", 6) == 0;
+    int length = snprintf(options, 128, "%s-DTM=%d -DTN=%d -DTK=%d -DRM=%d -DRN=%d -DVA=%d -DVB=%d -DALONG=%d%s",
+                          t->m ? "-DTILED " : "", t->m, t->n, t->k, t->rows, t->columns, reads[0], reads[1], along,
+                          matrix + strcspn(matrix, " "));
+    if (length < 0 || length >= 128)
+        return tl__opencl_fail(kernel->device, TL_ERROR_INTERNAL, "%s: too many options", kernel->stem);
     *function = weight ? t->m ? "conv2d_gpu_weight_tiled" : "conv2d_gpu_weight_direct"
                        : t->m ? "conv2d_gpu_tiled" : "conv2d_gpu_direct";
     opencl_device *device = kernel->device;
     cl_kernel object;
-    tl_status status = tl__opencl_function(device, "conv2d_gpu", options, *function, &object);
+    tl_status status = tl__opencl_function(device, weight ? "conv2d_gpu_weight" : "conv2d_gpu", options, *function, &object);
     if (status != TL_OK)
         return status;
     size_t most = 0;

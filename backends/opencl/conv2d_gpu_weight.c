@@ -1,4 +1,4 @@
-/* conv2d_gpu_weight.c: conv2d_grad_weight by the implicit product of conv2d_gpu.cl. The pixels are summed in chunks, whose
+/* conv2d_gpu_weight.c: conv2d_grad_weight by the implicit product of conv2d_gpu_weight.cl. The pixels are summed in chunks, whose
  * results lie in the workspace until they are added up in their order: what a chunk is depends on the shape alone, and so
  * does every result. */
 #include "backends/opencl/conv2d_gpu.h"
@@ -91,9 +91,9 @@ static tl_status launch(const work *w, int64_t first, int64_t end, int64_t row, 
     const int begin = (int)(first * c->each - image * pixels), there = (int)least(end * c->each, c->pixels) -
                       (int)(image * pixels);
     if (c->count == 1)
-        return tl__opencl_launch(w->kernel, "conv2d_gpu", w->options, w->function, &range, "cppo" "iiiiii", w->table, X, x, DY,
+        return tl__opencl_launch(w->kernel, "conv2d_gpu_weight", w->options, w->function, &range, "cppo" "iiiiii", w->table, X, x, DY,
                                  y, DW, begin, there, (int)c->each, (int)s->groups, (int)row, (int)row_end);
-    return tl__opencl_launch(w->kernel, "conv2d_gpu", w->options, w->function, &range, "cppw" "iiiiii", w->table, X, x, DY, y,
+    return tl__opencl_launch(w->kernel, "conv2d_gpu_weight", w->options, w->function, &range, "cppw" "iiiiii", w->table, X, x, DY, y,
                              w->workspace + (uint64_t)(first * w->elements) * sizeof(float), begin, there, (int)c->each,
                              (int)s->groups, (int)row, (int)row_end);
 }
@@ -122,7 +122,7 @@ tl_status tl__opencl_conv2d_grad_weight_implicit(opencl_kernel *kernel) {
     opencl_gather gather;
     chunks c;
     char options[128];
-    tl_status status = tl__opencl_gpu_shape(kernel, X, DY, &shape);
+    tl_status status = tl__opencl_gpu_shape(kernel, "ffff", X, DY, &shape);
     if (status != TL_OK)
         return status;
     tl__opencl_gpu_forward(&shape, &gather);

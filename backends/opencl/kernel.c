@@ -31,6 +31,33 @@ tl_status tl__opencl_expect(opencl_kernel *kernel, const char *types) {
                            kernel->stem, misfit);
 }
 
+tl_status tl__opencl_expect_stored(opencl_kernel *kernel, const char *types, const char **options) {
+    static const char *const built[2][2] = {{"", "-DHALF_OUT"}, {"-DHALF_IN", "-DHALF_IN -DHALF_OUT"}};
+    char exact[OPENCL_OPERANDS + 1] = "";
+    bool in = false, out = false;
+    for (uint32_t i = 0; i < kernel->count; i++) {
+        in |= types[i] == 'x' && kernel->operands[i].desc.dtype == TL_DTYPE_F16;
+        out |= types[i] == 'y' && kernel->operands[i].desc.dtype == TL_DTYPE_F16;
+    }
+    for (uint32_t i = 0; i < kernel->count; i++)
+        exact[i] = types[i] == 'x' ? in ? 'e' : 'f' : types[i] == 'y' ? out ? 'e' : 'f' : types[i];
+    *options = built[in][out];
+    return tl__opencl_expect(kernel, exact);
+}
+
+/* On a CPU half floats would save memory and cost time, and its kernels are written for floats. */
+tl_status tl__opencl_storable(opencl_device *device, const char *stem, const tl_operand *operands, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (operands[i].desc.dtype == TL_DTYPE_F16 && device->vectors)
+            return tl__opencl_fail(device, TL_UNSUPPORTED, "%s: fp16 storage is for GPUs, and this device is a CPU: take fp32",
+                                   stem);
+        if (operands[i].desc.dtype == TL_DTYPE_BF16)
+            return tl__opencl_fail(device, TL_UNSUPPORTED, "%s: bf16 storage is the CPU backend's: take %s here", stem,
+                                   device->vectors ? "fp32" : "fp16");
+    }
+    return TL_OK;
+}
+
 cl_mem tl__opencl_memory(const opencl_kernel *kernel, int operand, uint64_t *byte_offset) {
     const tl_view *view = &((const bound_kernel *)kernel)->views[operand];
     *byte_offset = view->offset;
@@ -112,6 +139,7 @@ static tl_status try_list(opencl_kernel *kernel, const char *name) {
     tl_status status = name ? tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: no implementation is called %.40s",
                                               kernel->stem, name)
                             : TL_UNSUPPORTED;
+    kernel->asked = name != NULL;
     for (; list->name; list++) {
         if (name && strcmp(name, list->name) != 0)
             continue;
@@ -156,7 +184,9 @@ tl_status tl__opencl_prepare_as(tl_backend_device *base, const tl_op_desc *op, c
     const uint32_t counts[2] = {input_count, output_count};
     if (!form_fits(table[op->op].stem, lists, operands, counts, text, sizeof(text)))
         return tl__opencl_fail(device, TL_ERROR_INTERNAL, "%s", text);
-    status = tl__opencl_canary(device, op->op, tl__opencl_canary_class(op, operands));
+    status = tl__opencl_storable(device, table[op->op].stem, operands, counts[0] + counts[1]);
+    if (status == TL_OK)
+        status = tl__opencl_canary(device, op->op, tl__opencl_canary_class(op, operands, counts[0] + counts[1]));
     if (status != TL_OK)
         return status;
     bound_kernel *bound = tl__opencl_allocate(device, sizeof(*bound));

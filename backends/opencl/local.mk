@@ -5,9 +5,13 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/channels.cl \
 	%reldir%/kernels/conv2d_gpu.cl \
 	%reldir%/kernels/conv2d_gpu_parts.cl \
+	%reldir%/kernels/conv2d_gpu_tile.cl \
+	%reldir%/kernels/conv2d_gpu_weight.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
 	%reldir%/kernels/conv2d_vectors_spread.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
+	%reldir%/kernels/conv2d_winograd.cl \
+	%reldir%/kernels/conv2d_winograd_gpu.cl \
 	%reldir%/kernels/cross_entropy.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
@@ -24,6 +28,8 @@ OPENCL_SOURCES = \
 	backends/axis.h \
 	backends/conv2d_shape.h \
 	backends/form.h \
+	backends/half.h \
+	backends/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \
@@ -57,6 +63,9 @@ OPENCL_SOURCES = \
 	%reldir%/conv2d_vectors_pack.c \
 	%reldir%/conv2d_vectors_spread.c \
 	%reldir%/conv2d_vectors_weight.c \
+	%reldir%/conv2d_winograd.c \
+	%reldir%/conv2d_winograd.h \
+	%reldir%/conv2d_winograd_gpu.c \
 	%reldir%/cross_entropy.c \
 	%reldir%/cross_entropy.h \
 	%reldir%/cross_entropy_grad.c \

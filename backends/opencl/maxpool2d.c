@@ -5,13 +5,14 @@ enum { X, Y, INDEX };
 
 static tl_status prepare(opencl_kernel *kernel) {
     opencl_pool p = {0};
-    tl_status status = opencl_pool_of(kernel, "ffb", X, Y, &p);
+    const char *options;
+    tl_status status = opencl_pool_stored(kernel, "xyb", X, Y, &p, &options);
     if (status == TL_OK && opencl_present(kernel, INDEX))
         status = opencl_pool_index_fits(kernel);
     if (status != TL_OK)
         return status;
     opencl_range range = opencl_pool_range(kernel, &p, p.outputs);
-    return tl__opencl_launch(kernel, "pool", "", "maxpool2d", &range, "ooo" OPENCL_POOL_LETTERS, X, Y, INDEX,
+    return tl__opencl_launch(kernel, "pool", options, "maxpool2d", &range, "ooo" OPENCL_POOL_LETTERS, X, Y, INDEX,
                              OPENCL_POOL_ARGUMENTS(p, kernel->op));
 }
 

@@ -4,7 +4,8 @@
 enum { X, TABLE, Y };
 
 static tl_status prepare(opencl_kernel *kernel) {
-    tl_status status = tl__opencl_expect(kernel, "bff");
+    const char *options;
+    tl_status status = tl__opencl_expect_stored(kernel, "bfy", &options);
     if (status != TL_OK)
         return status;
     int64_t channels = opencl_shape(kernel, X)[kernel->operands[X].desc.rank - 1];
@@ -12,7 +13,7 @@ static tl_status prepare(opencl_kernel *kernel) {
     bool vectors = kernel->device->vectors;
     int each = vectors ? 1024 : 1;
     opencl_range range = {.global = {(size_t)((pixels + each - 1) / each)}, .local = {vectors ? 1 : 64}};
-    return tl__opencl_launch(kernel, "normalize", "", "look_up", &range, "ooolii", X, TABLE, Y, pixels, (int)channels,
+    return tl__opencl_launch(kernel, "normalize", options, "look_up", &range, "ooolii", X, TABLE, Y, pixels, (int)channels,
                              each);
 }
 

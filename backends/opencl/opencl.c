@@ -9,6 +9,7 @@
 
 #include "backends/opencl/blas.h"
 #include "backends/opencl/canary.h"
+#include "backends/opencl/conv2d_winograd.h"
 #include "backends/opencl/tune.h"
 
 #ifndef PACKAGE_VERSION
@@ -25,7 +26,7 @@ static tl_status properties(tl_backend_device *base, tl_device_properties *out) 
         .alignment = OPENCL_ALIGNMENT,
         .units = device->units,
         .description = device->description,
-        .identity = device->identity,
+        .identity = device->results,
     };
     memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
     return TL_OK;
@@ -90,16 +91,18 @@ static int lanes_of(cl_device_id id) {
     return lanes >= 16 ? 16 : lanes >= 8 ? 8 : 4;
 }
 
-/* What the device is taken for: the option "vectors", yes or no, for drivers that call themselves what they are not.
- * Mesa's llvmpipe is a CPU that takes work-items for lanes; a work-item that does a thread's work gives wrong results
- * there (measured with Mesa 22.3: convolutions; its limit on rounds of a loop may be why). */
+/* The option is yes or no, for drivers that call themselves what they are not. Mesa's llvmpipe is a CPU that takes work-items
+ * for lanes; a work-item that does a thread's work gives wrong results there (measured with Mesa 22.3: convolutions; its
+ * limit on rounds of a loop may be why). */
+bool tl__opencl_is_vectors(int kind, const char *name, const char *option) {
+    return option ? strcmp(option, "yes") == 0 : kind == TL_DEVICE_CPU && strncmp(name, "llvmpipe", 8) != 0;
+}
+
 static tl_status option_vectors(opencl_device *device) {
     const char *text = device->host->option(device->host->user, "vectors");
-    device->vectors = device->kind == TL_DEVICE_CPU && strncmp(device->name, "llvmpipe", 8) != 0;
     if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "vectors = %.40s: it takes yes or no", text);
-    if (text)
-        device->vectors = strcmp(text, "yes") == 0;
+    device->vectors = tl__opencl_is_vectors(device->kind, device->name, text);
     device->lanes = device->vectors ? lanes_of(device->id) : 1;
     return TL_OK;
 }
@@ -111,6 +114,20 @@ static tl_status option_binaries(opencl_device *device) {
     if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "binaries = %.40s: it takes yes or no", text);
     device->binaries = text ? strcmp(text, "yes") == 0 : strstr(device->identity, "PoCL") == NULL;
+    return TL_OK;
+}
+
+/* Where Winograd's algorithm is used; it overrules what operations say. Features that were computed with other sums than
+ * they would be computed with now are not to be found again. */
+static tl_status option_winograd(opencl_device *device) {
+    static const char *const uses[] = {[OPENCL_WINOGRAD_NEVER] = "nowhere", [OPENCL_WINOGRAD_AUTO] = "where it may be",
+                                       [OPENCL_WINOGRAD_ALWAYS] = "everywhere"};
+    const char *text = device->host->option(device->host->user, "winograd");
+    device->winograd = !text ? OPENCL_WINOGRAD_AUTO : strcmp(text, "1") == 0 ? OPENCL_WINOGRAD_ALWAYS
+                                                                            : OPENCL_WINOGRAD_NEVER;
+    if (text && strcmp(text, "1") != 0 && strcmp(text, "0") != 0)
+        return tl__opencl_fail(device, TL_ERROR_ARGUMENT, "winograd = %.40s: it takes 0 or 1", text);
+    snprintf(device->results, sizeof(device->results), "%s|Winograd %s", device->identity, uses[device->winograd]);
     return TL_OK;
 }
 
@@ -150,6 +167,8 @@ static tl_status start(opencl_device *device, uint32_t index) {
         status = option_vectors(device);
     if (status == TL_OK)
         status = option_binaries(device);
+    if (status == TL_OK)
+        status = option_winograd(device);
     if (status != TL_OK)
         return status;
     cl_int code;

@@ -43,6 +43,7 @@ typedef struct opencl_device {
     int kind;                 /* tl_device_kind */
     bool vectors;             /* a CPU's cores behind OpenCL */
     int lanes;                /* floats of a vector that the hardware has: 4, 8 or 16; 1: no vectors */
+    int winograd;             /* opencl_winograd_use */
     uint32_t units;
     uint64_t memory, max_buffer, local_memory;
     size_t max_group;         /* work-items in a group; a kernel may allow fewer */
@@ -50,13 +51,14 @@ typedef struct opencl_device {
     bool correct_division;    /* division and square root are correctly rounded on request */
     char name[128], driver[128], description[192];
     char identity[512];       /* of device and driver, for what is kept on disk */
+    char results[560];        /* that, and the options that change results */
     char failure[256];        /* what tl__opencl_fail said last */
     pid_t pid;                /* of the process that opened it: drivers do not survive fork */
     bool binaries;            /* programs are kept on disk; PoCL does so itself */
     bool lost;                /* it failed in a way after which no call may be made any more */
     opencl_program *programs;
     opencl_constant *constants;
-    uint64_t looked_at[4];       /* canary.c's: a bit for each operation, of each class */
+    uint64_t looked_at[8];       /* canary.c's: a bit for each operation, of each class */
     cl_command_queue blas_queue; /* blas.c's, with what follows */
     bool blas_used;
     int blas_trust;              /* opencl_trust */
@@ -141,6 +143,7 @@ struct opencl_kernel {
     opencl_constant *held[2 * OPENCL_OPERANDS];
     uint32_t held_count;
     uint32_t derived;                     /* bit i: no launch needs operand i as it is */
+    bool asked;                           /* the implementation was asked for by its name */
 };
 
 /* `prepare` looks at op and operands, adds launches and returns TL_OK, or returns TL_UNSUPPORTED after tl__opencl_fail,
@@ -192,6 +195,11 @@ const opencl_implementation *tl__opencl_implementations(uint32_t op);
 
 /* TL_UNSUPPORTED unless every operand that is there has the type at its place in `types`, see form_misfit. */
 tl_status tl__opencl_expect(opencl_kernel *kernel, const char *types);
+/* The same where activations may be stored in 16 bits: 'x' stands for f32 or f16, the same for all of them, 'y' for one or
+ * the other, too. *options is what kernels/common.cl is then built with. */
+tl_status tl__opencl_expect_stored(opencl_kernel *kernel, const char *types, const char **options);
+/* TL_UNSUPPORTED, with the reason, where an operand is stored in a type that the device is not given. */
+tl_status tl__opencl_storable(opencl_device *device, const char *stem, const tl_operand *operands, uint32_t count);
 static inline bool opencl_present(const opencl_kernel *kernel, int operand) {
     return form_present(&kernel->operands[operand]);
 }
@@ -227,6 +235,8 @@ void tl__opencl_constants_release(opencl_kernel *kernel);
 
 tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count);
 /* The index-th device of all platforms, in the order of probe. */
+/* Whether a device is taken for a CPU's cores, `option` being the option "vectors" or NULL. */
+bool tl__opencl_is_vectors(int kind, const char *name, const char *option);
 /* Fills in an unopened device's identity; its host must be set. */
 tl_status tl__opencl_identify(opencl_device *device, uint32_t index);
 tl_status tl__opencl_find(const tl_host *host, uint32_t index, cl_platform_id *platform, cl_device_id *id);

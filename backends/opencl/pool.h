@@ -9,8 +9,7 @@ typedef struct opencl_pool {
 } opencl_pool;
 
 /* `large` and `small` are the operands with the larger and the smaller map. */
-static inline tl_status opencl_pool_of(opencl_kernel *kernel, const char *types, int large, int small,
-                                       opencl_pool *pool) {
+static inline tl_status opencl_pool_fill(opencl_kernel *kernel, int large, int small, opencl_pool *pool) {
     const int64_t *x = opencl_shape(kernel, large), *y = opencl_shape(kernel, small);
     if (kernel->operands[large].desc.rank != 4 || kernel->operands[small].desc.rank != 4)
         return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s works on tensors of rank 4", kernel->stem);
@@ -18,7 +17,20 @@ static inline tl_status opencl_pool_of(opencl_kernel *kernel, const char *types,
         if (x[i] > INT32_MAX || y[i] > INT32_MAX)
             return tl__opencl_fail(kernel->device, TL_UNSUPPORTED, "%s: a map is too large", kernel->stem);
     *pool = (opencl_pool){(int)x[0], (int)x[3], {(int)x[1], (int)x[2]}, {(int)y[1], (int)y[2]}};
-    return tl__opencl_expect(kernel, types);
+    return TL_OK;
+}
+
+static inline tl_status opencl_pool_of(opencl_kernel *kernel, const char *types, int large, int small,
+                                       opencl_pool *pool) {
+    tl_status status = opencl_pool_fill(kernel, large, small, pool);
+    return status == TL_OK ? tl__opencl_expect(kernel, types) : status;
+}
+
+/* The same for what may be stored in 16 bits, see tl__opencl_expect_stored. */
+static inline tl_status opencl_pool_stored(opencl_kernel *kernel, const char *types, int large, int small,
+                                           opencl_pool *pool, const char **options) {
+    tl_status status = opencl_pool_fill(kernel, large, small, pool);
+    return status == TL_OK ? tl__opencl_expect_stored(kernel, types, options) : status;
 }
 
 static inline tl_status opencl_pool_index_fits(opencl_kernel *kernel) {

@@ -195,6 +195,16 @@ static void put(tl_backend_device_info *infos, uint32_t i, const tl_backend_devi
     memcpy(to, &out, to->size < sizeof(out) ? to->size : sizeof(out));
 }
 
+/* What a usable device is to libtl beside what its driver says. */
+static tl_backend_device_info remarked(const tl_host *host, const tl_backend_device_info *info) {
+    tl_backend_device_info with = *info;
+    const size_t used = strlen(info->note);
+    if (info->usable && !tl__opencl_is_vectors(info->kind, info->name, host->option(host->user, "vectors")))
+        snprintf(with.note + used, sizeof(with.note) - used, "%sstores the frozen part as fp16 on request (precision = fp16)",
+                 used ? "; " : "");
+    return with;
+}
+
 /* Devices, and then remarks on what is missing. */
 tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, uint32_t capacity, uint32_t *count) {
     bool here = false;
@@ -209,7 +219,8 @@ tl_status tl__opencl_probe(const tl_host *host, tl_backend_device_info *infos, u
     *count = machine.report.count + machine.notes.count;
     for (uint32_t i = 0; i < *count && i < capacity; i++) {
         if (i < machine.report.count) {
-            put(infos, i, &machine.report.infos[i]);
+            const tl_backend_device_info info = remarked(host, &machine.report.infos[i]);
+            put(infos, i, &info);
             continue;
         }
         tl_backend_device_info missing = {.kind = TL_DEVICE_REMARK, .name = "OpenCL"};

@@ -13,14 +13,20 @@ static bool form_of(const tl_op_desc *op, const tl_operand *operands, char *text
         uint32_t count;
     } forms[] = {{"conv2d", 0, 4, 5}, {"conv2d_grad_input", 4, 0, 5}, {"conv2d_grad_weight", 0, 1, 4}};
     int which = op->op == TL_OP_CONV2D ? 0 : op->op == TL_OP_CONV2D_GRAD_INPUT ? 1 : op->op == TL_OP_CONV2D_GRAD_WEIGHT ? 2 : -1;
-    if (which < 0 || form_misfit(operands, forms[which].count, "fffff") >= 0)
+    if (which < 0)
+        return false;
+    const bool stored = which == 0 && form_misfit(operands, forms[which].count, "effeg") < 0;
+    if (!stored && form_misfit(operands, forms[which].count, "fffff") >= 0)
         return false;
     const int64_t *x = operands[forms[which].x].desc.shape, *y = operands[forms[which].y].desc.shape;
-    int length = snprintf(text, size, "%s %lldx%lldx%lld -> %lldx%lldx%lld %dx%d s%d,%d p%d,%d d%d,%d g%d",
+    int length = snprintf(text, size, "%s %lldx%lldx%lld -> %lldx%lldx%lld %dx%d s%d,%d p%d,%d d%d,%d g%d%s",
                           forms[which].name, (long long)x[1], (long long)x[2], (long long)x[3], (long long)y[1],
                           (long long)y[2], (long long)y[3], (int)op->kernel[0], (int)op->kernel[1], (int)op->stride[0],
                           (int)op->stride[1], (int)op->pad[0], (int)op->pad[1], (int)op->dilation[0], (int)op->dilation[1],
-                          (int)op->groups);
+                          (int)op->groups, stored ? " fp16" : "");
+    /* Some ways are for those that need not be exact. */
+    if (op->exact && op->op == TL_OP_CONV2D && length > 0 && (size_t)length < size)
+        length += snprintf(text + length, size - (size_t)length, " exact");
     return length > 0 && (size_t)length < size;
 }
 

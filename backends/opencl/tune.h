@@ -44,7 +44,8 @@ typedef struct opencl_trial {
     tl_backend_buffer *buffers[OPENCL_OPERANDS + 1];
     tl_view views[OPENCL_OPERANDS + 1];
     uint32_t inputs, count;
-    float *expected[TL_MAX_OUTPUTS], *got; /* what the first implementation computes */
+    int dtypes[OPENCL_OPERANDS];
+    float *expected[TL_MAX_OUTPUTS], *got; /* what the first implementation computes, and this one */
     double scale[TL_MAX_OUTPUTS];
     bool first;
 } opencl_trial;

@@ -3,12 +3,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "backends/half.h"
 #include "backends/opencl/tune.h"
 
 #define ENOUGH 0.15  /* seconds of measuring */
 #define PORTION 0.01 /* between two looks at the clock */
 #define RUNS 64
-#define TOLERANCE 1e-3 /* of what is typical: apart from errors, candidates differ in rounding alone */
+#define TOLERANCE 1e-3 /* of what is typical: apart from errors, candidates differ in rounding alone (of a half by 2^-10) */
 
 double tl__opencl_seconds(void) {
     struct timespec now;
@@ -16,10 +17,24 @@ double tl__opencl_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static void fill(float *x, uint64_t count, uint32_t state) {
+static void fill(void *x, int dtype, uint64_t count, uint32_t state) {
     for (uint64_t i = 0; i < count; i++) {
         state = state * 1664525u + 1013904223u;
-        x[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
+        const float value = (float)(state >> 8) / 8388608.0f - 1.0f;
+        if (dtype == TL_DTYPE_F16)
+            ((uint16_t *)x)[i] = half_of(value);
+        else
+            ((float *)x)[i] = value;
+    }
+}
+
+/* Halves that were read into the room of as many floats. From the end: what is wider overwrites only what was read. */
+static void widen(float *x, uint64_t count) {
+    for (uint64_t i = count; i-- > 0;) {
+        uint16_t half;
+        memcpy(&half, (const char *)x + i * sizeof(half), sizeof(half));
+        const float value = half_value(half);
+        memcpy((char *)x + i * sizeof(value), &value, sizeof(value));
     }
 }
 
@@ -29,11 +44,12 @@ static tl_status give(opencl_trial *t, const tl_operand *operand, uint32_t i) {
     if (status != TL_OK)
         return status;
     t->views[i] = (tl_view){t->buffers[i], 0, bytes};
-    float *values = tl__opencl_allocate(t->device, bytes);
+    t->dtypes[i] = operand->desc.dtype;
+    float *values = tl__opencl_allocate(t->device, (size_t)form_elements(operand) * sizeof(float));
     if (!values)
         return TL_ERROR_MEMORY;
     if (i < t->inputs) {
-        fill(values, bytes / sizeof(float), i + 1);
+        fill(values, operand->desc.dtype, (uint64_t)form_elements(operand), i + 1);
         status = tl__opencl_queue_write(t->queue, &t->views[i], values);
         tl__opencl_release(t->device, values);
         return status;
@@ -51,8 +67,8 @@ tl_status tl__opencl_trial_begin(opencl_device *device, const tl_operand *operan
         if (!form_present(&operands[i]) || operands[i].constant)
             continue;
         status = give(trial, &operands[i], i);
-        if (i >= inputs && form_bytes(&operands[i]) > most)
-            most = form_bytes(&operands[i]);
+        const uint64_t floats = (uint64_t)form_elements(&operands[i]) * sizeof(float);
+        most = i >= inputs && floats > most ? floats : most;
     }
     if (status == TL_OK && !(trial->got = tl__opencl_allocate(device, most)))
         status = TL_ERROR_MEMORY;
@@ -110,10 +126,12 @@ static tl_status compare(opencl_trial *t, bool *wrong) {
     for (uint32_t i = t->inputs; i < t->count && status == TL_OK; i++) {
         if (!t->buffers[i])
             continue;
-        const uint64_t count = t->views[i].bytes / sizeof(float);
+        const uint64_t count = t->views[i].bytes / form_dtype_size(t->dtypes[i]);
         float *expected = t->expected[i - t->inputs];
         double *scale = &t->scale[i - t->inputs];
         status = tl__opencl_queue_read(t->queue, &t->views[i], t->first ? expected : t->got);
+        if (status == TL_OK && t->dtypes[i] == TL_DTYPE_F16)
+            widen(t->first ? expected : t->got, count);
         for (uint64_t k = 0; t->first && k < count && status == TL_OK; k++)
             *scale += fabs((double)expected[k]) / (double)count;
         for (uint64_t k = 0; !t->first && k < count && status == TL_OK; k++)

@@ -41,11 +41,13 @@ static tl_status measure(tuning *t, tl__plan *plan) {
 }
 
 /* Plans are only measured, so they take no memory on the device. */
-static tl_status inference(tuning *t) {
+static tl_status inference(tuning *t, tl_precision precision) {
     tl__draw_options draw = {.batch = t->options.batch, .height = t->options.pixels, .width = t->options.pixels};
     tl__engine *engine = NULL;
     tl__runner *runner = NULL;
     tl_status status = tl__engine_create(t->model, t->device, &engine);
+    if (status == TL_OK)
+        status = tl__engine_set_precision(engine, precision);
     if (status == TL_OK) {
         engine->measure = true;
         status = tl__runner_create(engine, &draw, TL__PART_WHOLE, NULL, &runner);
@@ -89,7 +91,9 @@ tl_status tl_tune(tl_model *model, tl_device *device, const tl_tune_options *opt
         return tl__fail(t.context, TL_ERROR_ARGUMENT, "a batch of %d images of %d pixels", t.options.batch, t.options.pixels);
     if (!device->ops.tune)
         return tl__fail(t.context, TL_UNSUPPORTED, "%s: its backend has nothing to choose", tl_device_name(device));
-    TL__TRY(inference(&t));
+    if (t.options.precision != TL_PRECISION_FP32) /* first: it may be refused */
+        TL__TRY(inference(&t, t.options.precision));
+    TL__TRY(inference(&t, TL_PRECISION_FP32));
     TL__TRY(training(&t));
     tl_tune_result made = {.size = sizeof made, .forms = t.forms, .candidates = t.candidates};
     if (result)

@@ -47,6 +47,29 @@ export TL_FAKE_FAIL
 run 1 "a device that fails" selftest fake
 prints_like ': fake:0: enqueue 100 fails on demand \('
 unset TL_FAKE_FAIL
+
+# OpenCL's, where there is a device, taken for a GPU: what is stored in 16 bits, too.
+TL_BACKEND_PATH=$TL_TEST_BUILD/backends/opencl/.libs
+if [ "${TL_TEST_OPENCL-}" = plugin ]; then
+    TL_OPENCL_VECTORS=no
+    export TL_OPENCL_VECTORS
+    run 0 "OpenCL" selftest opencl:0
+    for operation in normalize conv2d batchnorm relu add maxpool2d avgpool2d concat slice upsample2d; do
+        prints_like "^$operation f16 +[2-9][0-9] +[0-9]+ +[01]\.[0-9]{3}  ok +[a-z]"
+    done
+    prints_like '^21 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
+    check_not "and not as bf16" grep -q ' bf16 ' out
+    run 0 "tl devices says so" devices
+    prints_like 'stores the frozen part as fp16 on request'
+    TL_OPENCL_VECTORS=yes
+    run 0 "a device that is a CPU" devices
+    check_not "nor there as fp16" grep -q 'fp16' out
+    run 1 "fp16 there" bench resnet18 --device opencl:0 --batch 1 --size 32 --precision fp16
+    says_like '^tl: normalize .*: opencl:0: normalize: fp16 storage is for GPUs, and this device is a CPU: take fp32$'
+else
+    skip "no plugin of OpenCL"
+fi
+TL_BACKEND_PATH=$work/backends
 run 2 "no such device" selftest gpu9
 run 2 "which device" selftest
 run 2 "one device at a time" selftest cpu fake

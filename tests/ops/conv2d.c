@@ -19,11 +19,13 @@ static bool verify(const t_op *op, void *user, char *why) {
     return t_close(why, "y", op->operand[Y].result, e->y, e->tolerance, e->count);
 }
 
-/* Forms that the CPU does by Winograd's algorithm where it is asked to, whose fractions round where plain sums of
- * integers would not. */
+/* Forms that a device does by Winograd's algorithm where it is asked to (the CPU with constant weights only), whose
+ * fractions round where plain sums of integers would not. */
 static bool is_winograd_form(const conv_shape *s, int form) {
-    return !conv_exact() && form & CONSTANT && s->kh == 3 && s->kw == 3 && s->groups == 1 && s->stride[0] == 1 && s->stride[1] == 1 &&
-           s->dilation[0] == 1 && s->dilation[1] == 1;
+    if (conv_exact() || !(form & CONSTANT || getenv("TL_OPENCL_WINOGRAD")) || s->c < 32 || s->o < 32)
+        return false;
+    return s->kh == 3 && s->kw == 3 && s->groups == 1 && s->stride[0] == 1 && s->stride[1] == 1 && s->dilation[0] == 1 &&
+           s->dilation[1] == 1;
 }
 
 static expected compute(const t_op *op, const conv_shape *s, int form) {

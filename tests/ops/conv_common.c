@@ -41,8 +41,8 @@ void conv_give_bias(t_op *op, int i, const conv_shape *s, bool integers) {
 }
 
 int conv_exact(void) {
-    const char *asked = getenv("TL_CPU_WINOGRAD");
-    return !asked || strcmp(asked, "1") != 0;
+    const char *cpu = getenv("TL_CPU_WINOGRAD"), *opencl = getenv("TL_OPENCL_WINOGRAD");
+    return (!cpu || strcmp(cpu, "1") != 0) && (!opencl || strcmp(opencl, "1") != 0);
 }
 
 const char *conv_text(const conv_shape *s) {

@@ -12,7 +12,8 @@ void conv_give_x(t_op *op, int i, const conv_shape *s, bool integers);
 void conv_give_w(t_op *op, int i, const conv_shape *s, bool integers);
 void conv_give_y(t_op *op, int i, const conv_shape *s, bool integers);
 void conv_give_bias(t_op *op, int i, const conv_shape *s, bool integers);
-/* What the operation's attribute `exact` is in these tests: 1 unless TL_CPU_WINOGRAD is 1 in the environment. */
+/* What the operation's attribute `exact` is in these tests: 1 unless TL_CPU_WINOGRAD or TL_OPENCL_WINOGRAD is 1 in the
+ * environment. */
 int conv_exact(void);
 const char *conv_text(const conv_shape *s); /* "2x7x7x64 -> 65 3x3 s2 p1"; static */
 

@@ -71,7 +71,7 @@ static const char *host_option(void *user, const char *name) {
         return device->isa;
     if (device && strcmp(name, "threads") == 0 && device->threads[0])
         return device->threads;
-    if (strcmp(name, "winograd") == 0)
+    if (device && !device->backend && strcmp(name, "winograd") == 0)
         return getenv("TL_CPU_WINOGRAD");
     if (device && device->backend) {
         char variable[64];

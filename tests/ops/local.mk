@@ -2,7 +2,7 @@
 check_LTLIBRARIES += libtl-test-ops.la
 libtl_test_ops_la_SOURCES = %reldir%/harness.h %reldir%/harness.c %reldir%/device.h %reldir%/device.c \
 	%reldir%/conv_reference.h %reldir%/conv_reference.c %reldir%/conv_common.h %reldir%/conv_common.c \
-	%reldir%/conv_cases.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c
+	%reldir%/conv_cases.h %reldir%/stored_type.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c
 libtl_test_ops_la_CFLAGS = $(TL_TEST_CFLAGS)
 
 TL_OPS_LDADD = libtl-test-ops.la libtl-cpu.la
@@ -39,6 +39,7 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_batchnorm_grad_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_bf16_SOURCES = %reldir%/conv2d_stored.c
 %canon_reldir%_conv2d_bf16_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_bf16_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_batch_CFLAGS = $(TL_TEST_CFLAGS)
@@ -75,5 +76,16 @@ TL_OPS_WINOGRAD = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
 TESTS += $(TL_OPS_WINOGRAD)
 EXTRA_DIST += $(TL_OPS_WINOGRAD)
 
-TESTS += %reldir%/opencl.sh
-EXTRA_DIST += %reldir%/opencl.sh %reldir%/tap.awk
+# What a CPU does not do, on OpenCL devices that are taken for GPUs.
+check_PROGRAMS += %reldir%/conv2d_f16 %reldir%/stored_f16
+%canon_reldir%_conv2d_f16_SOURCES = %reldir%/conv2d_stored.c
+%canon_reldir%_conv2d_f16_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_f16_CPPFLAGS = $(AM_CPPFLAGS) -DT_F16
+%canon_reldir%_conv2d_f16_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_stored_f16_SOURCES = %reldir%/stored.c
+%canon_reldir%_stored_f16_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_stored_f16_CPPFLAGS = $(AM_CPPFLAGS) -DT_F16
+%canon_reldir%_stored_f16_LDADD = $(TL_OPS_LDADD)
+
+TESTS += %reldir%/opencl.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh
+EXTRA_DIST += %reldir%/opencl.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh %reldir%/tap.awk

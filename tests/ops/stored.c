@@ -1,12 +1,11 @@
-/* stored.c: operations other than convolutions on values stored in bf16: arithmetic is in f32, so that a result is the
- * exact one within f32's rounding of it, rounded once more to 8 significant bits (2^-8 of itself), unless it is f32. */
+/* stored.c: operations other than convolutions on values stored in 16 bits, bf16 or (with T_F16) IEEE's half: arithmetic is
+ * in f32, so that a result is the exact one within f32's rounding of it, rounded once more to 8 (11) significant bits,
+ * unless it is f32. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tests/ops/harness.h"
-
-#define STORED (1.0 / 256)
+#include "tests/ops/stored_type.h"
 
 typedef struct expected {
     int operand;
@@ -15,20 +14,7 @@ typedef struct expected {
     int64_t count;
 } expected;
 
-static uint16_t narrow(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static double widen(uint16_t x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return (double)value;
-}
-
-/* Terms of 0 say that nothing is rounded in f32: then the result is one bf16 alone. */
+/* Terms of 0 say that nothing is rounded in f32: then the result is one number alone. */
 static bool verify(const t_op *op, void *user, char *why) {
     const expected *e = user;
     const t_operand *y = &op->operand[e->operand];
@@ -36,13 +22,13 @@ static bool verify(const t_op *op, void *user, char *why) {
     float *got = t_allocate((size_t)e->count * sizeof(*got));
     double *want = t_zeros(e->count), *tolerance = t_zeros(e->count);
     for (int64_t i = 0; i < e->count; i++) {
-        got[i] = wide ? ((const float *)y->result)[i] : (float)widen(((const uint16_t *)y->result)[i]);
+        got[i] = wide ? ((const float *)y->result)[i] : widen(((const uint16_t *)y->result)[i]);
         want[i] = e->y[i];
         tolerance[i] = e->terms * T_UNIT * e->magnitude[i];
         if (!wide && e->terms > 0)
-            tolerance[i] += STORED * (fabs(want[i]) + tolerance[i]);
+            tolerance[i] += STORED * (fabs(want[i]) + tolerance[i]) + STORED_TINY;
         else if (!wide && !isnan(want[i]))
-            want[i] = widen(narrow((float)want[i]));
+            want[i] = (double)widen(narrow((float)want[i]));
     }
     bool ok = t_close(why, "y", got, want, tolerance, e->count);
     free(got);
@@ -52,14 +38,14 @@ static bool verify(const t_op *op, void *user, char *why) {
 }
 
 static uint16_t *give(t_op *op, int i, int rank, const int64_t *shape) {
-    uint16_t *x = t_give(op, i, TL_DTYPE_BF16, rank, shape);
+    uint16_t *x = t_give(op, i, STORED_TYPE, rank, shape);
     for (int64_t k = 0; x && k < t_count(&op->operand[i].desc); k++)
         x[k] = narrow((float)t_uniform(-2, 2));
     return x;
 }
 
 static void finish(t_op *op, expected *e, const char *text, int size) {
-    t_case(op, verify, e, "%s bf16 %d%s%s", text, size, op->desc.relu ? " relu" : "",
+    t_case(op, verify, e, "%s " STORED_NAME " %d%s%s", text, size, op->desc.relu ? " relu" : "",
            op->operand[e->operand].desc.dtype == TL_DTYPE_F32 ? " to f32" : "");
     free(e->y);
     free(e->magnitude);
@@ -99,7 +85,7 @@ static void test_flat(tl_op which, int64_t count, int relu, bool in_place) {
     ((uint16_t *)op.operand[0].data)[count / 2] = 0x7fc0; /* NaN stays NaN */
     expected e = room(&op, inputs, b ? 1 : 0);
     for (int64_t i = 0; i < e.count; i++) {
-        e.y[i] = widen(a[i]) + (b ? widen(b[i]) : 0);
+        e.y[i] = (double)widen(a[i]) + (b ? (double)widen(b[i]) : 0);
         e.magnitude[i] = fabs(e.y[i]);
         if ((relu || !b) && e.y[i] < 0)
             e.y[i] = 0;
@@ -126,7 +112,7 @@ static void test_maxpool(int64_t c, int kernel, int stride, int pad) {
         for (int64_t a = p * stride - pad; a < p * stride - pad + kernel; a++)
             for (int64_t b = q * stride - pad; b < q * stride - pad + kernel; b++)
                 if (a >= 0 && a < h && b >= 0 && b < w)
-                    e.y[i] = fmax(e.y[i], widen(x[((n * h + a) * w + b) * c + channel]));
+                    e.y[i] = fmax(e.y[i], (double)widen(x[((n * h + a) * w + b) * c + channel]));
     }
     finish(&op, &e, "maxpool2d", (int)c);
 }
@@ -146,7 +132,7 @@ static void test_avgpool(int64_t c, int64_t out, bool wide) {
         int64_t channel = i % c, q = i / c % out, p = i / c / out % out, n = i / c / out / out, taps = 0;
         for (int64_t a = p * h / out; a < ((p + 1) * h + out - 1) / out; a++)
             for (int64_t b = q * w / out; b < ((q + 1) * w + out - 1) / out; b++, taps++) {
-                double value = widen(x[((n * h + a) * w + b) * c + channel]);
+                double value = (double)widen(x[((n * h + a) * w + b) * c + channel]);
                 e.y[i] += value;
                 e.magnitude[i] += fabs(value);
             }
@@ -175,9 +161,9 @@ static void test_batchnorm(int64_t c, int relu, bool residual, bool wide) {
     expected e = room(&op, 6, 6);
     for (int64_t i = 0; i < e.count; i++) {
         int64_t k = i % c;
-        double factor = (double)p[1][k] / sqrt((double)p[4][k] + 1e-5), r = more ? widen(more[i]) : 0;
-        e.y[i] = (widen(x[i]) - (double)p[3][k]) * factor + (double)p[2][k] + r;
-        e.magnitude[i] = (fabs(widen(x[i])) + fabs((double)p[3][k])) * fabs(factor) + fabs((double)p[2][k]) + fabs(r);
+        double factor = (double)p[1][k] / sqrt((double)p[4][k] + 1e-5), r = more ? (double)widen(more[i]) : 0, value = (double)widen(x[i]);
+        e.y[i] = (value - (double)p[3][k]) * factor + (double)p[2][k] + r;
+        e.magnitude[i] = (fabs(value) + fabs((double)p[3][k])) * fabs(factor) + fabs((double)p[2][k]) + fabs(r);
         if (relu && e.y[i] < 0)
             e.y[i] = 0;
     }

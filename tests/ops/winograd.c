@@ -5,11 +5,11 @@
  * formula makes of the matrices', weights' and pixels' absolute values, M = |A|^T [sum (|G| |w| |G|^T) . (|B|^T |x| |B|)]
  * |A|: with n roundings one after the other, each by u at most, y is off by sqrt(n) u M (as conv_tolerance has it for
  * direct sums). n is at most 4 for each of the two passes over a patch (a rounded constant, a product, two sums), 1 for
- * the weights (transformed in f64), 1 + C for products and their sum, 5 for each pass over a tile, 2 for bias and
- * residual. With weights and pixels of random sign M is some 30 times the sum of the
- * products themselves; the errors are far less than that, so that conv2d.c holds this algorithm to the direct bound
- * there. Where one pixel is large, its neighbours in the patch have errors of its size, and the direct bound cannot
- * hold. */
+ * the weights (transformed in f64; those that change in f32, at most 4 for each of two passes), 1 + C for products and
+ * their sum, 5 for each pass over a tile, 2 for bias and residual. With weights and pixels of random sign M is some 30
+ * times the sum of the products themselves; the errors are far less than that, so that conv2d.c holds this algorithm to
+ * the direct bound there. Where one pixel is large, its neighbours in the patch have errors of its size, and the direct
+ * bound cannot hold. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,7 @@
 enum { X, W, BIAS, RESIDUAL, Y };
 
 #define ROUNDINGS 22
+#define MORE_CHANGING 7
 #define P 0.70710678118654752440
 #define Q 1.41421356237309504880
 
@@ -107,7 +108,10 @@ static void raise_some(float *x, int64_t count) {
         x[i] *= 1e4f;
 }
 
-static void test(const conv_shape *s, bool uneven, bool residual) {
+enum { UNEVEN = 1, WITH_RESIDUAL = 2, CHANGING = 4, RELU = 8 };
+
+static void test(const conv_shape *s, int form) {
+    const bool uneven = form & UNEVEN, residual = form & WITH_RESIDUAL, changing = form & CHANGING;
     t_op op;
     conv_begin(&op, TL_OP_CONV2D, s);
     conv_give_x(&op, X, s, false);
@@ -116,7 +120,8 @@ static void test(const conv_shape *s, bool uneven, bool residual) {
     if (residual)
         conv_give_y(&op, RESIDUAL, s, false);
     conv_give_y(&op, Y, s, false);
-    op.operand[W].constant = op.operand[BIAS].constant = true;
+    op.operand[W].constant = op.operand[BIAS].constant = !changing;
+    op.desc.relu = form & RELU ? 1 : 0;
     if (uneven) {
         raise_some(op.operand[X].data, conv_x_count(s));
         raise_some(op.operand[W].data, conv_w_count(s));
@@ -127,13 +132,17 @@ static void test(const conv_shape *s, bool uneven, bool residual) {
     e.tolerance = t_zeros(e.count);
     conv_forward(s, x, w, e.y, e.tolerance);
     magnitudes(s, op.operand[X].data, op.operand[W].data, e.tolerance);
+    const double roundings = ROUNDINGS + (changing ? MORE_CHANGING : 0) + (double)s->c;
     const float *bias = op.operand[BIAS].data, *more = op.operand[RESIDUAL].data;
     for (int64_t i = 0; i < e.count; i++) {
         double b = bias[i % s->o], r = more ? more[i] : 0;
         e.y[i] += b + r;
-        e.tolerance[i] = sqrt(ROUNDINGS + (double)s->c) * T_UNIT * (e.tolerance[i] + fabs(b) + fabs(r));
+        if (op.desc.relu && e.y[i] < 0)
+            e.y[i] = 0;
+        e.tolerance[i] = sqrt(roundings) * T_UNIT * (e.tolerance[i] + fabs(b) + fabs(r));
     }
-    t_case(&op, verify, &e, "winograd %s%s%s", conv_text(s), uneven ? " uneven" : "", residual ? " residual" : "");
+    t_case(&op, verify, &e, "winograd %s%s%s%s%s", conv_text(s), uneven ? " uneven" : "",
+           residual ? " residual" : "", changing ? " changing" : "", op.desc.relu ? " relu" : "");
     free(x);
     free(w);
     free(e.y);
@@ -147,14 +156,15 @@ static const tl_backend *cpu(void) {
 }
 
 /* Which implementation a device that was opened with this option takes. */
-static void test_choice(const char *option, int exact, bool constant, bool winograd) {
-    static const conv_shape s = {1, 14, 14, 64, 64, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1};
+static void test_choice(const tl_backend *backend, const char *option, int exact, bool constant, bool winograd) {
+    static const conv_shape s = {1, 14, 14, 128, 128, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1};
     t_op op;
+    const char *variable = strcmp(backend->name, "cpu") == 0 ? "TL_CPU_WINOGRAD" : "TL_OPENCL_WINOGRAD";
     if (option)
-        setenv("TL_CPU_WINOGRAD", option, 1);
+        setenv(variable, option, 1);
     else
-        unsetenv("TL_CPU_WINOGRAD");
-    t_device *device = t_device_open(cpu(), 0, NULL, 1);
+        unsetenv(variable);
+    t_device *device = t_device_open(backend, 0, NULL, 0);
     conv_begin(&op, TL_OP_CONV2D, &s);
     conv_give_x(&op, X, &s, false);
     conv_give_w(&op, W, &s, false);
@@ -162,11 +172,14 @@ static void test_choice(const char *option, int exact, bool constant, bool winog
     op.operand[W].constant = constant;
     op.desc.exact = exact;
     const char *name = device ? t_implementation(device, &op) : NULL;
-    t_ok(name && strcmp(name, winograd ? "winograd" : "gemm") == 0, "option %s, exact %d, %s weights: %s",
+    t_ok(name && (strcmp(name, "winograd") == 0) == winograd, "%s, option %s, exact %d, %s weights: %s", backend->name,
          option ? option : "left open", exact, constant ? "constant" : "changing", name ? name : t_failure());
     t_end(&op);
-    t_device_close(device);
+    if (device)
+        t_device_close(device);
 }
+
+static const char *plugin;
 
 static void cases(void) {
     static const conv_shape shapes[] = {
@@ -174,17 +187,33 @@ static void cases(void) {
         {1, 6, 5, 64, 32, 3, 3, {1, 1}, {2, 2}, {1, 1}, 1},   {2, 23, 21, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
         {3, 12, 9, 48, 80, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},  {5, 7, 7, 128, 96, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
     };
+    /* Rests of vectors and of tiles in every direction; many tiles; large weights; forms that the CPU leaves to others. */
+    static const conv_shape rests[] = {
+        {2, 7, 11, 33, 35, 3, 3, {1, 1}, {0, 2}, {1, 1}, 1},  {1, 13, 6, 65, 63, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+        {1, 5, 5, 130, 66, 3, 3, {1, 1}, {2, 0}, {1, 1}, 1},  {3, 31, 34, 34, 49, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+        {2, 3, 3, 257, 259, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1}, {9, 1, 2, 36, 40, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+    };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         for (int form = 0; form < 4; form++)
-            test(&shapes[i], form & 1, form & 2);
-    test_choice(NULL, 0, true, true);
-    test_choice(NULL, 1, true, false);
-    test_choice(NULL, 0, false, false);
-    test_choice("1", 1, true, true);
-    test_choice("0", 0, true, false);
+            test(&shapes[i], form);
+    for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++)
+        for (int form = 0; form < 4; form++)
+            test(&rests[i], (form & 1 ? UNEVEN | RELU : 0) | (form & 2 ? CHANGING : WITH_RESIDUAL));
+    const tl_backend *backend = plugin ? t_backend_load(plugin) : cpu();
+    test_choice(backend, NULL, 0, true, true);
+    test_choice(backend, NULL, 1, true, false);
+    test_choice(backend, NULL, 1, false, false);
+    if (!plugin)
+        test_choice(backend, NULL, 0, false, false);
+    test_choice(backend, "1", 1, true, true);
+    test_choice(backend, "0", 0, true, false);
 }
 
 int main(int argc, char **argv) {
     setenv("TL_CPU_WINOGRAD", "1", 1);
+    setenv("TL_OPENCL_WINOGRAD", "1", 1);
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], "--plugin") == 0)
+            plugin = argv[i + 1];
     return t_main(argc, argv, cases);
 }

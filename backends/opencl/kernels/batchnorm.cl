@@ -166,17 +166,17 @@ kernel void finish(ARG(float, totals), ARG(float, scale), ARG(float, shift), ARG
     store_wide(offset, centre + 2 * padded + c);
 }
 
-wide normed(const global float *x, const global float *residual, wide centre, wide factor, wide offset, int relu,
+wide normed(const global stored_in *x, const global stored_in *residual, wide centre, wide factor, wide offset, int relu,
             int left) {
-    wide y = fma(load_some(x, left) - centre, factor, offset);
+    wide y = fma(load_in(x, left) - centre, factor, offset);
     if (residual)
-        y += load_some(residual, left);
+        y += load_in(residual, left);
     return relu ? relu_of_wide(y) : y;
 }
 
 /* y = act((x - centre) * factor + offset + residual); a work-item takes `each` rows, on a GPU WIDE channels of them. */
-kernel void apply(ARG(float, x), ARG(float, residual), ARG(float, centre), ARG(float, y), long rows, int channels,
-                  int padded, int each, int relu) {
+kernel void apply(ARG(stored_in, x), ARG(stored_in, residual), ARG(float, centre), ARG(stored_out, y), long rows,
+                  int channels, int padded, int each, int relu) {
     AT(x);
     AT(residual);
     AT(centre);
@@ -187,8 +187,8 @@ kernel void apply(ARG(float, x), ARG(float, residual), ARG(float, centre), ARG(f
         for (int c = 0; c < channels; c += WIDE) {
             long at = row * channels + c;
             const global float *of = centre + c;
-            store_some(normed(x + at, residual ? residual + at : 0, load_wide(of), load_wide(of + padded),
-                              load_wide(of + 2 * padded), relu, channels - c), y + at, channels - c);
+            store_out(normed(x + at, residual ? residual + at : 0, load_wide(of), load_wide(of + padded),
+                             load_wide(of + 2 * padded), relu, channels - c), y + at, channels - c);
         }
 #else
     int c = get_global_id(0) * WIDE;
@@ -199,8 +199,8 @@ kernel void apply(ARG(float, x), ARG(float, residual), ARG(float, centre), ARG(f
     wide offset = load_wide(centre + 2 * padded + c);
     for (; row < end; row++) {
         long at = row * channels + c;
-        store_some(normed(x + at, residual ? residual + at : 0, middle, factor, offset, relu, channels - c), y + at,
-                   channels - c);
+        store_out(normed(x + at, residual ? residual + at : 0, middle, factor, offset, relu, channels - c), y + at,
+                  channels - c);
     }
 #endif
 }

@@ -87,6 +87,56 @@ void store_some(wide v, global float *p, int count) {
         store_some_float(v, p, max(count, 0));
 }
 
+/* A frozen part's activations may be stored as IEEE halves, what goes in (HALF_IN) and what comes out (HALF_OUT) apart.
+ * Arithmetic is in floats all the same: that needs no extension. Behind pointers to ushort, because compilers differ in
+ * what they allow with those to half. */
+#define HALVES(p) ((global half *)(p))
+#define CONST_HALVES(p) ((const global half *)(p))
+#ifdef HALF_IN
+typedef ushort stored_in;
+#define load_one(p) vload_half(0, CONST_HALVES(p))
+#define load_four(p) vload_half4(0, CONST_HALVES(p))
+wide load_in(const global stored_in *p, int count) {
+    if (count >= 4)
+        return load_four(p);
+    wide v = 0.0f;
+    if (count > 0)
+        v.s0 = load_one(p);
+    if (count > 1)
+        v.s1 = load_one(p + 1);
+    if (count > 2)
+        v.s2 = load_one(p + 2);
+    return v;
+}
+#else
+typedef float stored_in;
+#define load_one(p) (*(p))
+#define load_four(p) vload4(0, p)
+#define load_in load_some
+#endif
+#ifdef HALF_OUT
+typedef ushort stored_out;
+#define store_one(v, p) vstore_half_rte(v, 0, HALVES(p))
+#define store_four(v, p) vstore_half4_rte(v, 0, HALVES(p))
+void store_out(wide v, global stored_out *p, int count) {
+    if (count >= 4) {
+        store_four(v, p);
+        return;
+    }
+    if (count > 0)
+        store_one(v.s0, p);
+    if (count > 1)
+        store_one(v.s1, p + 1);
+    if (count > 2)
+        store_one(v.s2, p + 2);
+}
+#else
+typedef float stored_out;
+#define store_one(v, p) (*(p) = (v))
+#define store_four(v, p) vstore4(v, 0, p)
+#define store_out store_some
+#endif
+
 /* For lanes one by one. */
 typedef union lanes {
     wide all;

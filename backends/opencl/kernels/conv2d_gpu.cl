@@ -1,38 +1,10 @@
-/* conv2d_gpu.cl: the three convolutions on GPUs, each as a product of matrices of which one is gathered as it is read.
- *
- * Built once for each tile, as options say:
- *   GATHER  rows are pixels of the destination, columns its channels, sums go over taps and source channels: conv2d, and
- *           conv2d_grad_input, which is the same walk with other numbers in its table.
- *   SPREAD  with GATHER: no product but what goes before and after one that is made elsewhere (conv2d_gpu_gemm.c).
- *   WEIGHT  rows are channels of dy, columns taps and channels of x, sums go over the pixels of one chunk.
- *   TILED   a group shares what it reads in local memory; otherwise every work-item reads for itself and no group has a
- *           meaning: for devices whose local memory is no faster than their caches, and for narrow groups of channels.
- *   TM TN   rows and columns of a group's tile (TILED), TK the terms that are in local memory at a time.
- *   RM RN   rows and columns of a work-item's part of it; multiples of four, RN = 4 without TILED.
- *   VA VB   floats that are read at once from the two matrices: 4 where channels allow it, else 1.
+/* conv2d_gpu.cl: conv2d on GPUs, and conv2d_grad_input, which is the same walk with other numbers in its table: a product
+ * of matrices of which one is gathered as it is read. Rows are pixels of the destination, columns its channels, sums go
+ * over taps and source channels. Options besides those of conv2d_gpu_tile.cl:
+ *   SPREAD  no product but what goes before and after one that is made elsewhere (conv2d_gpu_gemm.c).
  *   ALONG   1: weights that are next to each other belong to neighbouring columns; 0: to neighbouring terms of a sum.
- *
- * Every sum is in the order of its terms, whatever the tile: results do not depend on it. */
-
-#ifdef FP_FAST_FMAF
-#define MADD fma
-#else
-#define MADD mad /* a slow fma is slower than all else; mad is a multiplication and an addition */
-#endif
-
-/* A table's numbers, as conv2d_gpu.h has them (struct opencl_gather). */
-enum {
-    SRC_H, SRC_W, SRC_C, /* the source: its pixels, its channels in all groups */
-    DEPTH,               /* its channels in a group */
-    TAPS_H, TAPS_W,
-    MUL_H, MUL_W, BASE_H, BASE_W, STEP_H, STEP_W, /* pixel (a, b), tap (i, j): source (a MUL + BASE + i STEP, ...) */
-    ROWS_H, ROWS_W,                               /* pixels (a, b) of an image */
-    DST_H, DST_W, DST_C, TO_H, TO_W, AT_H, AT_W,  /* pixel (a, b) is the destination's (a TO + AT, ...) */
-    COLUMNS,                                      /* the destination's channels in a group */
-    W_GROUP, W_FIRST, W_COLUMN, W_DEPTH, W_I, W_J, /* strides of the weights */
-};
-
-#ifdef GATHER
+ *   HALF_IN, HALF_OUT  see common.cl: x and addend, and y; HALF_W: the weights are halves, too. */
+#include "conv2d_gpu_tile.cl"
 
 /* Vectors stand for structs, which some compilers return through memory. A term of the sums: .x its channel, .y and .z
  * its tap. */
@@ -76,45 +48,54 @@ static int target_of(constant int *p, int m) {
 #if VA == 4
 #define PART float4
 #define ZERO (float4)(0.0f)
-#define READ(p) vload4(0, p)
+#define READ(p) load_four(p)
 #else
 #define PART float
 #define ZERO 0.0f
-#define READ(p) *(p)
+#define READ(p) load_one(p)
+#endif
+#ifdef HALF_W
+typedef ushort stored_weight;
+#define WEIGHT_ONE(p) vload_half(0, CONST_HALVES(p))
+#define WEIGHT_FOUR(p) vload_half4(0, CONST_HALVES(p))
+#else
+typedef float stored_weight;
+#define WEIGHT_ONE(p) (*(p))
+#define WEIGHT_FOUR(p) vload4(0, p)
 #endif
 
-static PART source(constant int *p, const global float *x, row r, place t) {
+static PART source(constant int *p, const global stored_in *x, row r, place t) {
     int h = r.x + t.y * p[STEP_H], w = r.y + t.z * p[STEP_W];
     if ((uint)h >= (uint)p[SRC_H] || (uint)w >= (uint)p[SRC_W])
         return ZERO;
     return READ(x + (r.z + (h * p[SRC_W] + w) * p[SRC_C] + t.x));
 }
 
-static float finish_one(float v, int n, int at, const global float *bias, const global float *addend,
+static float finish_one(float v, int n, int at, const global float *bias, const global stored_in *addend,
                         const global float *mask, int relu) {
     v += bias ? bias[n] : 0.0f;
-    v += addend ? addend[at + n] : 0.0f;
+    v += addend ? load_one(addend + at + n) : 0.0f;
     v = relu && v < 0.0f ? 0.0f : v;
     return !mask || mask[at + n] > 0.0f ? v : 0.0f;
 }
 
 /* Columns n.. of a row, of which there are `columns`; bias, addend, mask and y begin at the group's first channel. */
-static void finish(float4 v, int n, int columns, int at, const global float *bias, const global float *addend,
-                   const global float *mask, int relu, global float *y) {
+static void finish(float4 v, int n, int columns, int at, const global float *bias, const global stored_in *addend,
+                   const global float *mask, int relu, global stored_out *y) {
     if (n + 4 <= columns) {
         v += bias ? vload4(0, bias + n) : (float4)(0.0f);
-        v += addend ? vload4(0, addend + at + n) : (float4)(0.0f);
+        v += addend ? load_four(addend + at + n) : (float4)(0.0f);
         v = relu ? select(v, (float4)(0.0f), v < 0.0f) : v;
         v = mask ? select((float4)(0.0f), v, vload4(0, mask + at + n) > 0.0f) : v;
-        vstore4(v, 0, y + at + n);
+        store_four(v, y + at + n);
         return;
     }
     if (n < columns)
-        y[at + n] = finish_one(v.x, n, at, bias, addend, mask, relu);
+        store_one(finish_one(v.x, n, at, bias, addend, mask, relu), y + at + n);
     if (n + 1 < columns)
-        y[at + n + 1] = finish_one(v.y, n + 1, at, bias, addend, mask, relu);
+        store_one(finish_one(v.y, n + 1, at, bias, addend, mask, relu), y + at + n + 1);
     if (n + 2 < columns)
-        y[at + n + 2] = finish_one(v.z, n + 2, at, bias, addend, mask, relu);
+        store_one(finish_one(v.z, n + 2, at, bias, addend, mask, relu), y + at + n + 2);
 }
 
 /* A group's channels in all that has them. */
@@ -127,8 +108,9 @@ static void finish(float4 v, int n, int columns, int at, const global float *bia
     y += group * p[COLUMNS];
 
 #define GATHER_ARGUMENTS                                                                                          \
-    constant int *p, ulong p_at, int table, ARG(const float, x), ARG(const float, w), ARG(const float, bias),              \
-        ARG(const float, addend), ARG(const float, mask), ARG(float, y), int first, int count, int relu
+    constant int *p, ulong p_at, int table, ARG(const stored_in, x), ARG(const stored_weight, w),                 \
+        ARG(const float, bias), ARG(const stored_in, addend), ARG(const float, mask), ARG(stored_out, y), int first, \
+        int count, int relu
 #define GATHER_POINTERS \
     p += p_at + table;  \
     AT(x);              \
@@ -137,36 +119,8 @@ static void finish(float4 v, int n, int columns, int at, const global float *bia
     AT(addend);         \
     AT(mask);           \
     AT(y);
-#endif
 
-#ifdef TILED
-#define ITEMS (TM / RM * (TN / RN))
-#define PITCH_A (TM + 4)
-#define PITCH_B (TN + 4)
-
-/* A work-item's part of the product of what is in local memory. */
-#define ROW_OF_SUMS(r, value)                                   \
-    _Pragma("unroll") for (int j = 0; j < RN / 4; j++)          \
-        sums[r][j] = MADD((float4)(value), b[j], sums[r][j]);
-#define MULTIPLY                                                       \
-    _Pragma("unroll") for (int k = 0; k < TK; k++) {                   \
-        float4 b[RN / 4];                                              \
-        _Pragma("unroll") for (int j = 0; j < RN / 4; j++)             \
-            b[j] = bs[k * (PITCH_B / 4) + j * (TN / RN) + column];     \
-        _Pragma("unroll") for (int i = 0; i < RM / 4; i++) {           \
-            float4 a = as[k * (PITCH_A / 4) + i * (TM / RM) + line];   \
-            ROW_OF_SUMS(4 * i, a.x)                                    \
-            ROW_OF_SUMS(4 * i + 1, a.y)                                \
-            ROW_OF_SUMS(4 * i + 2, a.z)                                \
-            ROW_OF_SUMS(4 * i + 3, a.w)                                \
-        }                                                              \
-    }
-/* Rows and columns of a tile that sums[r][j] belongs to. */
-#define SUM_ROW(r) (((r) / 4 * (TM / RM) + line) * 4 + (r) % 4)
-#define SUM_COLUMN(j) (((j) * (TN / RN) + column) * 4)
-#endif
-
-#if defined(GATHER) && defined(TILED)
+#if defined(TILED)
 
 #define LANES_A (TK / VA) /* work-items side by side along the terms of a row */
 #define READS_A (TM * LANES_A / ITEMS)
@@ -179,10 +133,10 @@ static void finish(float4 v, int n, int columns, int at, const global float *bia
 #endif
 #if VB == 4
 #define PART_B float4
-#define READ_B(p) vload4(0, p)
+#define READ_B(p) WEIGHT_FOUR(p)
 #else
 #define PART_B float
-#define READ_B(p) *(p)
+#define READ_B(p) WEIGHT_ONE(p)
 #endif
 
 /* Puts terms k.. of a row into its column of local memory. */
@@ -199,7 +153,7 @@ static void finish(float4 v, int n, int columns, int at, const global float *bia
 #define PUT_B(to, v) *(to) = (v)
 #endif
 
-static PART_B weights_of(constant int *p, const global float *w, int n, place t) {
+static PART_B weights_of(constant int *p, const global stored_weight *w, int n, place t) {
     if (n >= p[COLUMNS] || t.y >= p[TAPS_H])
         return 0.0f;
     return READ_B(w + (n * p[W_COLUMN] + t.x * p[W_DEPTH] + t.y * p[W_I] + t.z * p[W_J]));
@@ -346,17 +300,17 @@ kernel void conv2d_gpu_finish(constant int *p, ulong p_at, int table, ARG(const 
     finish(v, n, columns, target_of(p, m), bias, addend, mask, relu, y);
 }
 
-#elif defined(GATHER)
+#else
 
 /* Four columns' weights of one term; columns that are not there read as those of the last one. */
-static float4 weights_of(constant int *p, const global float *w, int n, int at) {
+static float4 weights_of(constant int *p, const global stored_weight *w, int n, int at) {
     int last = p[COLUMNS] - 1, step = p[W_COLUMN];
 #if ALONG
     if (n + 3 <= last)
-        return vload4(0, w + (at + n));
+        return WEIGHT_FOUR(w + (at + n));
 #endif
-    return (float4)(w[at + n * step], w[at + min(n + 1, last) * step], w[at + min(n + 2, last) * step],
-                    w[at + min(n + 3, last) * step]);
+    return (float4)(WEIGHT_ONE(w + (at + n * step)), WEIGHT_ONE(w + (at + min(n + 1, last) * step)),
+                    WEIGHT_ONE(w + (at + min(n + 2, last) * step)), WEIGHT_ONE(w + (at + min(n + 3, last) * step)));
 }
 
 #define ADD_TERM(r, value, b) sums[r] = MADD((float4)(value), b, sums[r])
@@ -395,9 +349,9 @@ kernel void conv2d_gpu_direct(GATHER_ARGUMENTS) {
                 const float4 b2 = weights_of(p, w, n, at + 2 * step), b3 = weights_of(p, w, n, at + 3 * step);
 #else
                 const int last = p[COLUMNS] - 1, step = p[W_COLUMN];
-                const float4 w0 = vload4(0, w + (at + n * step)), w1 = vload4(0, w + (at + min(n + 1, last) * step));
-                const float4 w2 = vload4(0, w + (at + min(n + 2, last) * step));
-                const float4 w3 = vload4(0, w + (at + min(n + 3, last) * step));
+                const float4 w0 = WEIGHT_FOUR(w + (at + n * step)), w1 = WEIGHT_FOUR(w + (at + min(n + 1, last) * step));
+                const float4 w2 = WEIGHT_FOUR(w + (at + min(n + 2, last) * step));
+                const float4 w3 = WEIGHT_FOUR(w + (at + min(n + 3, last) * step));
                 const float4 b0 = (float4)(w0.x, w1.x, w2.x, w3.x), b1 = (float4)(w0.y, w1.y, w2.y, w3.y);
                 const float4 b2 = (float4)(w0.z, w1.z, w2.z, w3.z), b3 = (float4)(w0.w, w1.w, w2.w, w3.w);
 #endif
@@ -414,217 +368,6 @@ kernel void conv2d_gpu_direct(GATHER_ARGUMENTS) {
     for (int r = 0; r < RM; r++)
         if (m0 + r < count)
             finish(sums[r], n, p[COLUMNS], target_of(p, m0 + r), bias, addend, mask, relu, y);
-}
-
-#endif
-
-#ifdef WEIGHT
-
-#if VA == 4
-#define PART_A float4
-#define READ_A(p) vload4(0, p)
-#define PUT_A(to, v) vstore4(v, 0, to)
-#else
-#define PART_A float
-#define READ_A(p) *(p)
-#define PUT_A(to, v) *(to) = (v)
-#endif
-#if VB == 4
-#define PART_B float4
-#define READ_B(p) vload4(0, p)
-#define PUT_B(to, v) vstore4(v, 0, to)
-#else
-#define PART_B float
-#define READ_B(p) *(p)
-#define PUT_B(to, v) *(to) = (v)
-#endif
-
-/* .x, .y: a pixel of dy; .z: the first element of its image in x. Vectors stand for structs, as above. */
-typedef int4 pixel;
-
-static pixel pixel_of(constant int *p, int q) {
-    int pixels = p[ROWS_H] * p[ROWS_W], image = q / pixels, left = q - image * pixels, a = left / p[ROWS_W];
-    return (int4)(a, left - a * p[ROWS_W], image * p[SRC_H] * p[SRC_W] * p[SRC_C], 0);
-}
-
-static pixel onward(constant int *p, pixel t, int by) {
-    t.y += by;
-    while (t.y >= p[ROWS_W]) {
-        t.y -= p[ROWS_W];
-        t.x++;
-        if (t.x == p[ROWS_H]) {
-            t.x = 0;
-            t.z += p[SRC_H] * p[SRC_W] * p[SRC_C];
-        }
-    }
-    return t;
-}
-
-/* A column. .x, .y: where its tap lies from a pixel's; .z: its channel. */
-typedef int4 tap;
-
-static tap tap_of(constant int *p, int n) {
-    int which = n / p[DEPTH], i = which / p[TAPS_W], j = which - i * p[TAPS_W];
-    return (int4)(i * p[STEP_H] + p[BASE_H], j * p[STEP_W] + p[BASE_W], n - which * p[DEPTH], 0);
-}
-
-static PART_B source(constant int *p, const global float *x, pixel q, tap t) {
-    int h = q.x * p[MUL_H] + t.x, w = q.y * p[MUL_W] + t.y;
-    if ((uint)h >= (uint)p[SRC_H] || (uint)w >= (uint)p[SRC_W])
-        return 0.0f;
-    return READ_B(x + (q.z + (h * p[SRC_W] + w) * p[SRC_C] + t.z));
-}
-
-/* Columns n.. of a row of the result, of which there are `columns`. */
-static void put(float4 v, int n, int columns, global float *to) {
-    if (n + 4 <= columns) {
-        vstore4(v, 0, to + n);
-        return;
-    }
-    if (n < columns)
-        to[n] = v.x;
-    if (n + 1 < columns)
-        to[n + 1] = v.y;
-    if (n + 2 < columns)
-        to[n + 2] = v.z;
-}
-
-/* x and dy begin at an image, `first` is the first chunk's first pixel from there and `pixels` the number of pixels that
- * there are; rows row .. row_end of each group's. Each chunk's result is a whole dw of its own. */
-#define WEIGHT_ARGUMENTS                                                                                          \
-    constant int *p, ulong p_at, ARG(const float, x), ARG(const float, dy), ARG(float, dw), int first, int pixels, \
-        int chunk, int groups, int row, int row_end
-#define WEIGHT_POINTERS \
-    p += p_at;          \
-    AT(x);              \
-    AT(dy);             \
-    AT(dw);
-/* Of chunk and group: the pixels from q0 to q1, and where group and result begin. */
-#define WEIGHT_PART(z)                                                                                 \
-    const int part = (z) / groups, group = (z) - part * groups, outputs = p[COLUMNS];                  \
-    const int columns = p[TAPS_H] * p[TAPS_W] * p[DEPTH];                                              \
-    const int q0 = first + part * chunk, q1 = min(q0 + chunk, pixels);                                 \
-    x += group * p[DEPTH];                                                                             \
-    dy += group * outputs;                                                                             \
-    dw += (part * p[DST_C] + group * outputs) * columns;
-#endif
-
-#if defined(WEIGHT) && defined(TILED)
-
-#define LANES_A (TM / VA)
-#define READS_A (TK * LANES_A / ITEMS)
-#define LANES_B (TN / VB)
-#define READS_B (TK * LANES_B / ITEMS)
-
-kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void conv2d_gpu_weight_tiled(WEIGHT_ARGUMENTS) {
-    local float4 as[TK * PITCH_A / 4], bs[TK * PITCH_B / 4];
-    WEIGHT_POINTERS
-    const uint lid = (uint)get_local_id(0);
-    const int line = (int)(lid / (TN / RN)), column = (int)(lid % (TN / RN));
-    const int n0 = (int)get_group_id(0) * TN, m0 = row + (int)get_group_id(1) * TM;
-    WEIGHT_PART((int)get_group_id(2))
-    const int am = (int)(lid % LANES_A) * VA, ak = (int)(lid / LANES_A);
-    const int bn = (int)(lid % LANES_B) * VB, bk = (int)(lid / LANES_B);
-    const bool a_there = m0 + am < outputs, b_there = n0 + bn < columns;
-    const tap b_tap = tap_of(p, min(n0 + bn, columns - 1));
-    local float *const a_to = (local float *)as + ak * PITCH_A + am, *const b_to = (local float *)bs + bk * PITCH_B + bn;
-    PART_A a_next[READS_A];
-    PART_B b_next[READS_B];
-    pixel b_at[READS_B];
-#pragma unroll
-    for (int r = 0; r < READS_B; r++)
-        b_at[r] = pixel_of(p, q0 + bk + r * (ITEMS / LANES_B));
-    float4 sums[RM][RN / 4];
-#pragma unroll
-    for (int r = 0; r < RM; r++)
-#pragma unroll
-        for (int j = 0; j < RN / 4; j++)
-            sums[r][j] = (float4)(0.0f);
-    for (int q = q0 - TK; q < q1; q += TK) {
-        const int next = q + TK;
-        if (next < q1) {
-#pragma unroll
-            for (int r = 0; r < READS_A; r++) {
-                const int at = next + ak + r * (ITEMS / LANES_A);
-                a_next[r] = 0.0f;
-                if (a_there && at < q1)
-                    a_next[r] = READ_A(dy + (at * p[DST_C] + m0 + am));
-            }
-#pragma unroll
-            for (int r = 0; r < READS_B; r++) {
-                b_next[r] = 0.0f;
-                if (b_there && next + bk + r * (ITEMS / LANES_B) < q1)
-                    b_next[r] = source(p, x, b_at[r], b_tap);
-                b_at[r] = onward(p, b_at[r], TK);
-            }
-        }
-        if (q >= q0) {
-            MULTIPLY
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (next < q1) {
-#pragma unroll
-            for (int r = 0; r < READS_A; r++)
-                PUT_A(a_to + r * (ITEMS / LANES_A) * PITCH_A, a_next[r]);
-#pragma unroll
-            for (int r = 0; r < READS_B; r++)
-                PUT_B(b_to + r * (ITEMS / LANES_B) * PITCH_B, b_next[r]);
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#pragma unroll
-    for (int r = 0; r < RM; r++) {
-        const int m = m0 + SUM_ROW(r);
-        if (m < row_end) {
-#pragma unroll
-            for (int j = 0; j < RN / 4; j++)
-                put(sums[r][j], n0 + SUM_COLUMN(j), columns, dw + m * columns);
-        }
-    }
-}
-
-#elif defined(WEIGHT)
-
-kernel void conv2d_gpu_weight_direct(WEIGHT_ARGUMENTS) {
-    WEIGHT_POINTERS
-    const int n = (int)get_global_id(0) * 4, m = row + (int)get_global_id(1) * 4;
-    WEIGHT_PART((int)get_global_id(2))
-    if (n >= columns || m >= row_end)
-        return;
-#if VB == 4
-    const tap t0 = tap_of(p, n);
-#else
-    const tap t0 = tap_of(p, n), t1 = tap_of(p, min(n + 1, columns - 1));
-    const tap t2 = tap_of(p, min(n + 2, columns - 1)), t3 = tap_of(p, min(n + 3, columns - 1));
-#endif
-    pixel at = pixel_of(p, q0);
-    float4 s0 = (float4)(0.0f), s1 = s0, s2 = s0, s3 = s0;
-    for (int q = q0; q < q1; q++) {
-        const global float *from = dy + (q * p[DST_C] + m);
-#if VA == 4
-        const float4 a = vload4(0, from);
-#else
-        const int last = outputs - 1 - m;
-        const float4 a = (float4)(from[0], from[min(1, last)], from[min(2, last)], from[min(3, last)]);
-#endif
-#if VB == 4
-        const float4 b = source(p, x, at, t0);
-#else
-        const float4 b = (float4)(source(p, x, at, t0), source(p, x, at, t1), source(p, x, at, t2), source(p, x, at, t3));
-#endif
-        s0 = MADD((float4)(a.x), b, s0);
-        s1 = MADD((float4)(a.y), b, s1);
-        s2 = MADD((float4)(a.z), b, s2);
-        s3 = MADD((float4)(a.w), b, s3);
-        at = onward(p, at, 1);
-    }
-    put(s0, n, columns, dw + m * columns);
-    if (m + 1 < outputs)
-        put(s1, n, columns, dw + (m + 1) * columns);
-    if (m + 2 < outputs)
-        put(s2, n, columns, dw + (m + 2) * columns);
-    if (m + 3 < outputs)
-        put(s3, n, columns, dw + (m + 3) * columns);
 }
 
 #endif

@@ -4,11 +4,11 @@
     int size = (int)clamp(count - first, 0L, (long)FLAT);              \
     for (int i = 0; i < size; i += WIDE)
 
-kernel void relu(ARG(float, x), ARG(float, y), long count) {
+kernel void relu(ARG(stored_in, x), ARG(stored_out, y), long count) {
     AT(x);
     AT(y);
     FLAT_LOOP {
-        store_some(relu_of_wide(load_some(x + first + i, size - i)), y + first + i, size - i);
+        store_out(relu_of_wide(load_in(x + first + i, size - i)), y + first + i, size - i);
     }
 }
 
@@ -22,12 +22,12 @@ kernel void relu_grad(ARG(float, dy), ARG(float, y), ARG(float, dx), long count)
     }
 }
 
-kernel void add(ARG(float, a), ARG(float, b), ARG(float, y), int relu, long count) {
+kernel void add(ARG(stored_in, a), ARG(stored_in, b), ARG(stored_out, y), int relu, long count) {
     AT(a);
     AT(b);
     AT(y);
     FLAT_LOOP {
-        wide sum = load_some(a + first + i, size - i) + load_some(b + first + i, size - i);
-        store_some(relu ? relu_of_wide(sum) : sum, y + first + i, size - i);
+        wide sum = load_in(a + first + i, size - i) + load_in(b + first + i, size - i);
+        store_out(relu ? relu_of_wide(sum) : sum, y + first + i, size - i);
     }
 }

@@ -74,7 +74,7 @@ int2 inside(int start, int size, int taps, int dilation) {
     int2 dilation = (int2)(dilation_h, dilation_w)
 
 /* The first tap inside begins, whatever it holds; a later one takes over if it is larger or NaN. */
-kernel void maxpool2d(ARG(float, x), ARG(float, y), ARG(uchar, index), POOL) {
+kernel void maxpool2d(ARG(stored_in, x), ARG(stored_out, y), ARG(uchar, index), POOL) {
     AT(x);
     AT(y);
     AT(index);
@@ -85,7 +85,7 @@ kernel void maxpool2d(ARG(float, x), ARG(float, y), ARG(uchar, index), POOL) {
     long number = row / outputs.s0;
     int h = (int)(row - number * outputs.s0) * stride.s0 - pad.s0;
     int2 i01 = inside(h, size.s0, taps.s0, dilation.s0);
-    const global float *image = x + number * size.s0 * size.s1 * channels;
+    const global stored_in *image = x + number * size.s0 * size.s1 * channels;
     PIXELS(outputs.s1) {
         int w = column * stride.s1 - pad.s1;
         int2 j01 = inside(w, size.s1, taps.s1, dilation.s1);
@@ -96,12 +96,12 @@ kernel void maxpool2d(ARG(float, x), ARG(float, y), ARG(uchar, index), POOL) {
             for (int i = i01.s0; i < i01.s1; i++)
                 for (int j = j01.s0; j < j01.s1; j++) {
                     long from = ((long)(h + i * dilation.s0) * size.s1 + w + j * dilation.s1) * channels + c;
-                    wide value = load_some(image + from, channels - c);
+                    wide value = load_in(image + from, channels - c);
                     wide_int better = (value > best) | (value != value);
                     best = select(best, value, better);
                     where = select(where, (wide_int)(i * taps.s1 + j), better);
                 }
-            store_some(best, y + at + c, channels - c);
+            store_out(best, y + at + c, channels - c);
             if (index)
                 store_index(where, index + at + c, channels - c);
         }
@@ -166,7 +166,7 @@ int end_of(int o, int size, int outputs) {
 
 /* A work-item takes WIDE channels of a pixel. Rows of the window are summed on their own, so that large windows lose
  * nothing. */
-kernel void avgpool2d(ARG(float, x), ARG(float, y), MAPS) {
+kernel void avgpool2d(ARG(stored_in, x), ARG(stored_out, y), MAPS) {
     AT(x);
     AT(y);
     int c = get_global_id(0) * WIDE, q = get_global_id(1);
@@ -178,13 +178,13 @@ kernel void avgpool2d(ARG(float, x), ARG(float, y), MAPS) {
     int w0 = first_of(q, width, out_width), w1 = end_of(q, width, out_width);
     wide sum = 0.0f;
     for (int h = h0; h < h1; h++) {
-        const global float *from = x + ((image * height + h) * width + w0) * channels + c;
+        const global stored_in *from = x + ((image * height + h) * width + w0) * channels + c;
         wide in_row = 0.0f;
         for (int w = w0; w < w1; w++, from += channels)
-            in_row += load_some(from, channels - c);
+            in_row += load_in(from, channels - c);
         sum += in_row;
     }
-    store_some(sum / (float)((h1 - h0) * (w1 - w0)), y + (row * out_width + q) * channels + c, channels - c);
+    store_out(sum / (float)((h1 - h0) * (w1 - w0)), y + (row * out_width + q) * channels + c, channels - c);
 }
 
 /* The windows that a pixel is in are those of the transposed problem. */

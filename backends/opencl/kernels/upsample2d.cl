@@ -12,7 +12,7 @@ float share(const global int *table, int size, int outputs, int i, int o) {
     return (table[2 * size + o] == i ? 1.0f - high : 0.0f) + (table[2 * size + outputs + o] == i ? high : 0.0f);
 }
 
-kernel void upsample2d(ARG(float, x), ARG(float, y), ARG(int, table), MAPS) {
+kernel void upsample2d(ARG(stored_in, x), ARG(stored_out, y), ARG(int, table), MAPS) {
     AT(x);
     AT(y);
     AT(table);
@@ -22,16 +22,16 @@ kernel void upsample2d(ARG(float, x), ARG(float, y), ARG(int, table), MAPS) {
     if (c >= channels || q >= out_width || image >= n)
         return;
     const global int *columns = table + 2 * height + 3 * out_height;
-    const global float *from = x + image * height * width * channels + c;
-    const global float *top = from + (long)table[2 * height + p] * width * channels;
-    const global float *bottom = from + (long)table[2 * height + out_height + p] * width * channels;
+    const global stored_in *from = x + image * height * width * channels + c;
+    const global stored_in *top = from + (long)table[2 * height + p] * width * channels;
+    const global stored_in *bottom = from + (long)table[2 * height + out_height + p] * width * channels;
     long left = (long)columns[2 * width + q] * channels, right = (long)columns[2 * width + out_width + q] * channels;
     float below = weight_of(table, height, out_height, p), above = 1.0f - below;
     float after = weight_of(columns, width, out_width, q), before = 1.0f - after;
     int count = channels - c;
-    wide upper = before * load_some(top + left, count) + after * load_some(top + right, count);
-    wide lower = before * load_some(bottom + left, count) + after * load_some(bottom + right, count);
-    store_some(above * upper + below * lower, y + (row * out_width + q) * channels + c, count);
+    wide upper = before * load_in(top + left, count) + after * load_in(top + right, count);
+    wide lower = before * load_in(bottom + left, count) + after * load_in(bottom + right, count);
+    store_out(above * upper + below * lower, y + (row * out_width + q) * channels + c, count);
 }
 
 kernel void upsample2d_grad(ARG(float, dy), ARG(float, dx), ARG(int, table), MAPS) {

@@ -19,6 +19,7 @@ typedef struct tl_tune_options {
                          const char *note);
     /* The choice for a form of an operation, "conv2d 56x56x64 -> 56x56x64 3x3 ...". */
     void (*on_choice)(void *user, const char *form, const char *implementation, double seconds);
+    tl_precision precision; /* other than TL_PRECISION_FP32: inference with values stored so is measured, too */
 } tl_tune_options;
 
 typedef struct tl_tune_result {
@@ -30,7 +31,7 @@ typedef struct tl_tune_result {
 /* Measures the device's implementations of everything that the model needs, in inference and in training of all its
  * parameters, on made-up numbers. The device's backend keeps what is fastest, on disk, for its later plans: for the
  * device, its driver and this version of libtl. The model's values stay as they are. `options` may be NULL.
- * TL_UNSUPPORTED: the backend has nothing to choose. TL_ERROR_IO: it cannot keep anything. TL_ERROR_LIMIT: the batch is
+ * TL_UNSUPPORTED: the backend has nothing to choose, or does not store values so. TL_ERROR_IO: it cannot keep anything. TL_ERROR_LIMIT: the batch is
  * too large for the device. TL_CANCELLED: what was measured so far is kept. Otherwise as tl_trainer_create. */
 TL_API tl_status tl_tune(tl_model *model, tl_device *device, const tl_tune_options *options, tl_tune_result *result);
 

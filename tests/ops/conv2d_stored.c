@@ -1,40 +1,26 @@
-/* conv2d_bf16.c: the convolution of values stored in bf16.
+/* conv2d_stored.c: the convolution of values stored in 16 bits, bf16 or (with T_F16) IEEE's half.
  *
- * x and the residual are what is stored: no error. Weights may be rounded to bf16, which has 8 significant bits: each by
- * 2^-8 of itself at most, all in one direction at worst. Products of two bf16 are exact in f32, and their sum is one in
- * f32, as conv_tolerance bounds it. y in bf16 is rounded once more, by 2^-8 of itself. Numbers below the smallest
- * normal f32 may become 0 on the way, which is nothing beside what is added here. Weights that bf16 holds exactly, and
- * small integers, leave only the last rounding: y is then the bf16 next to the exact sum, ties to even. */
+ * x and the residual are what is stored: no error. Weights may be rounded to the same type, which has 8 (11) significant
+ * bits: each by 2^-8 (2^-11) of itself at most, or by half of what the smallest numbers are apart, all in one direction at
+ * worst. Products of two such numbers are exact in f32, and their sum is one in f32, as conv_tolerance bounds it. y is
+ * rounded once more. Numbers below the smallest normal f32 may become 0 on the way, which is nothing beside what is added
+ * here. Weights that the type holds exactly, and small integers, leave only the last rounding: y is then the number next
+ * to the exact sum, ties to even. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tests/ops/conv_cases.h"
 #include "tests/ops/conv_common.h"
+#include "tests/ops/stored_type.h"
 
 enum { X, W, BIAS, RESIDUAL, Y };
 enum { WITH_BIAS = 1, WITH_RESIDUAL = 2, IN_PLACE = 4, RELU = 8, WIDE = 16, INTEGERS = 32, CHANGING = 64 };
-
-#define STORED (1.0 / 256) /* bf16's unit roundoff */
 
 typedef struct expected {
     double *y, *tolerance;
     int64_t count;
     bool exact;
 } expected;
-
-static uint16_t narrow(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float widen(uint16_t x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
 
 static double *widened(const uint16_t *x, int64_t count) {
     double *wide = t_zeros(count);
@@ -62,16 +48,17 @@ static expected compute(const t_op *op, const conv_shape *s, int form) {
     e.y = t_zeros(e.count);
     e.tolerance = t_zeros(e.count);
     conv_forward(s, x, w, e.y, e.tolerance);
-    const double unit = conv_tolerance((double)s->kh * s->kw * s->c / s->groups, false);
+    const double terms = (double)s->kh * s->kw * s->c / s->groups, unit = conv_tolerance(terms, false);
     for (int64_t i = 0; i < e.count; i++) {
         double b = bias ? bias[i % s->o] : 0, sum = e.y[i] + b + residual[i];
         double error = STORED * e.tolerance[i] + unit * (e.tolerance[i] * (1 + STORED) + fabs(b) + fabs(residual[i]));
+        error += STORED_TINY * terms; /* no x is larger than 1 */
         if (op->desc.relu && sum < 0)
             sum = 0;
         if (!(form & WIDE) && e.exact)
             sum = (double)widen(narrow((float)sum));
         e.y[i] = sum;
-        e.tolerance[i] = e.exact ? 0 : form & WIDE ? error : error + STORED * (fabs(sum) + error);
+        e.tolerance[i] = e.exact ? 0 : form & WIDE ? error : error + STORED * (fabs(sum) + error) + STORED_TINY;
     }
     free(x);
     free(w);
@@ -80,7 +67,7 @@ static expected compute(const t_op *op, const conv_shape *s, int form) {
 }
 
 static void give_stored(t_op *op, int i, const int64_t shape[4], bool integers) {
-    uint16_t *x = t_give(op, i, TL_DTYPE_BF16, 4, shape);
+    uint16_t *x = t_give(op, i, STORED_TYPE, 4, shape);
     int64_t count = shape[0] * shape[1] * shape[2] * shape[3];
     for (int64_t k = 0; k < count && x; k++)
         x[k] = narrow(integers ? (float)(int)(t_random() % 7) - 3 : (float)t_uniform(-1, 1));
@@ -105,7 +92,7 @@ static void test(const conv_shape *s, int form) {
     op.shares[0] = form & IN_PLACE ? 1 + RESIDUAL : 0;
     op.operand[W].constant = op.operand[BIAS].constant = !(form & CHANGING);
     expected e = compute(&op, s, form);
-    t_case(&op, verify, &e, "conv2d bf16 %s%s%s%s%s%s%s%s", conv_text(s), form & WITH_BIAS ? " bias" : "",
+    t_case(&op, verify, &e, "conv2d " STORED_NAME " %s%s%s%s%s%s%s%s", conv_text(s), form & WITH_BIAS ? " bias" : "",
            form & WITH_RESIDUAL ? " residual" : "", form & IN_PLACE ? " in place" : "", form & RELU ? " relu" : "",
            form & WIDE ? " to f32" : "", integers ? " integers" : "", form & CHANGING ? " changing" : "");
     free(e.y);
