@@ -75,5 +75,5 @@ TL_OPS_WINOGRAD = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
 TESTS += $(TL_OPS_WINOGRAD)
 EXTRA_DIST += $(TL_OPS_WINOGRAD)
 
-TESTS += %reldir%/opencl.sh
-EXTRA_DIST += %reldir%/opencl.sh %reldir%/tap.awk
+TESTS += %reldir%/opencl.sh %reldir%/opencl_gpu.sh
+EXTRA_DIST += %reldir%/opencl.sh %reldir%/opencl_gpu.sh %reldir%/tap.awk

@@ -1,0 +1,87 @@
+#!/bin/bash
+# oclgrind.sh BUILD: the OpenCL plugin's operations over small shapes under oclgrind, with the kernels for CPUs and with
+# those for GPUs: nothing out of bounds, no race, no barrier that some work-items miss, no use of what was never written.
+# Every kernel must have run. Shapes with whole tiles are the canary's, which runs first; the rest are those of tests/ops
+# with at most MOST products or elements, for oclgrind is thousands of times as slow as a device.
+set -u
+build=$(cd "$1" && pwd) || exit 1
+top=$(cd "$(dirname "$0")/.." && pwd)
+command -v oclgrind >/dev/null || { echo "oclgrind is not there"; exit 77; }
+export MOST=${MOST:-40000}
+export build work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# under NAME COMMAND...: what oclgrind reports is in NAME.reports, the kernels that ran are in NAME.kernels.
+under() {
+    local name=$work/$1
+    shift
+    LD_PRELOAD="$work/lanes.so" oclgrind --num-threads 1 --data-races --uninitialized --inst-counts --max-errors 20 \
+        --log "$name.reports" "$@" >"$name.out" 2>&1
+    local status=$?
+    sed -n "s/^Instructions executed for kernel '\(.*\)':$/\1/p" "$name.out" | sort -u >"$name.kernels"
+    return $status
+}
+
+# operation VECTORS NAME [--most N]: one test program.
+operation() {
+    local name=$2-vectors-$1
+    local start=$SECONDS
+    TL_OPENCL_VECTORS=$1 OMP_NUM_THREADS=1 XDG_CACHE_HOME=$work/cache-$1 under "$name" \
+        "$build/tests/ops/$2" --device opencl:0 --plugin "$build/backends/opencl/.libs/opencl.so" --most "$MOST"
+    local status=$? cases
+    cases=$(grep -c '^ok ' "$work/$name.out")
+    printf '%s, vectors = %s: %d cases, %d s\n' "$2" "$1" "$cases" $((SECONDS - start))
+    if [ $status != 0 ] || [ "$cases" = 0 ] || [ -s "$work/$name.reports" ]; then
+        grep -E '^(not ok|Bail out|# )' "$work/$name.out" | head -20
+        head -60 "$work/$name.reports"
+        echo "FAILED with $status"
+        return 1
+    fi
+}
+export -f under operation
+
+# What it is told to find it finds, in kernels made for that.
+cat >"$work/wrong.cl" <<'END'
+kernel void beyond(global int *x) { x[get_global_id(0) + 1] = 1; }
+kernel void race(global int *x) { x[0] = x[0] + (int)get_global_id(0); }
+kernel void unwritten(global int *x) { local int y[4]; if (y[get_local_id(0)] > 0) x[get_global_id(0)] = 1; }
+kernel void diverges(global int *x) { if (get_local_id(0) > 1) barrier(CLK_LOCAL_MEM_FENCE); x[get_global_id(0)] = 1; }
+kernel void fine(global int *x) { x[get_global_id(0)] = 1; }
+END
+wrong=0
+# finds KERNEL TEXT: the report has this text; without one there is none.
+finds() {
+    printf '%s\n%s\n4 1 1\n4 1 1\n<size=16 fill=0>\n' wrong.cl "$1" >"$work/wrong.sim"
+    (cd "$work" && oclgrind-kernel --data-races --uninitialized --log wrong.log wrong.sim) >"$work/wrong.out" 2>&1
+    if [ $# = 1 ] && [ ! -s "$work/wrong.log" ]; then
+        return
+    elif [ $# = 2 ] && grep -q "$2" "$work/wrong.log"; then
+        return
+    fi
+    echo "FAILED oclgrind on $1:"
+    head -20 "$work/wrong.out" "$work/wrong.log"
+    wrong=1
+}
+finds fine
+finds beyond 'Invalid write of size'
+finds race 'data race'
+finds unwritten '[Uu]ninitialized'
+finds diverges 'divergence'
+
+"${CC:-cc}" -O2 -D_GNU_SOURCE -std=c11 -fno-builtin -shared -fPIC -o "$work/lanes.so" \
+    "$top/tests/faults/oclgrind_lanes.c" -ldl || exit 1
+# The first program of each kind finds no cache and goes through the canary; what that found right the others trust.
+for vectors in yes no; do echo "$vectors"; done | xargs -P "$(nproc)" -I % bash -c 'operation % conv2d' || wrong=1
+for name in conv2d_grad_weight conv2d_grad_input conv2d_batch batchnorm batchnorm_grad maxpool2d cross_entropy relu \
+    avgpool2d upsample2d adam dropout normalize concat; do
+    for vectors in yes no; do echo "$vectors $name"; done
+done | xargs -P "$(nproc)" -I % bash -c 'operation %' || wrong=1
+
+# Kernels' names stand before a parenthesis, their attributes perhaps on a line before.
+cat "$top"/backends/opencl/kernels/*.cl | grep -v '^ \*' | grep -A1 '^kernel ' | grep -oE 'void [a-z0-9_]+\(' |
+    sed 's/void //; s/($//' | sort -u >"$work/all"
+sort -u "$work"/*.kernels >"$work/seen"
+comm -23 "$work/all" "$work/seen" >"$work/unseen"
+echo "$(comm -12 "$work/all" "$work/seen" | wc -l) of $(wc -l <"$work/all") kernels ran"
+[ ! -s "$work/unseen" ] || { echo "FAILED these did not run:"; cat "$work/unseen"; wrong=1; }
+exit $wrong
