@@ -1,6 +1,6 @@
 # The OpenCL backend under faults: wrong drivers, failing calls, damaged caches. Its objects are here a second time, as a
 # library whose parts a test can replace.
-EXTRA_DIST += %reldir%/drivers.sh %reldir%/calls_gpu.sh
+EXTRA_DIST += %reldir%/drivers.sh %reldir%/calls_gpu.sh %reldir%/oclgrind_lanes.c
 if TL_OPENCL_PLUGIN
 check_LTLIBRARIES += libtl-test-opencl.la
 libtl_test_opencl_la_SOURCES = $(OPENCL_SOURCES)
