@@ -175,9 +175,9 @@ bool t_wanted(const char *name, int64_t work) {
 /* The CPU: every instruction set that TL_CPU_ISA takes here (or the one it names already), in three team sizes; under
  * sanitizers, which are slow, in the smallest and the largest. */
 #ifdef __SANITIZE_ADDRESS__
-static const int threads[] = {1, 8};
+static const int team_sizes[] = {1, 8};
 #else
-static const int threads[] = {1, 2, 8};
+static const int team_sizes[] = {1, 2, 8};
 #endif
 bool t_every_isa;
 
@@ -193,8 +193,8 @@ static void open_cpu(const tl_backend *backend) {
         setenv("TL_CPU_ISA", isas[i], 1);
         t_variants *v = &variants[variant_count];
         v->name = isas[i];
-        for (size_t t = 0; t < sizeof(threads) / sizeof(threads[0]); t++) {
-            v->teams[v->team_count] = t_device_open(backend, 0, NULL, threads[t]);
+        for (size_t t = 0; t < sizeof(team_sizes) / sizeof(team_sizes[0]); t++) {
+            v->teams[v->team_count] = t_device_open(backend, 0, NULL, team_sizes[t]);
             v->team_count += v->teams[v->team_count] != NULL;
         }
         variant_count += v->team_count > 0;
