@@ -39,4 +39,4 @@ cd "$build"
 find . -name '*.trs' -exec rm -f {} +
 tests=$(make -s list-tests | tr ' ' '\n' | grep -E '^tests/(unit|ops|plugin)/[^.]*$' | tr '\n' ' ')
 # A test program that cannot run ends as a failed case.
-make -k check TESTS="$tests" LOG_COMPILER="qemu-aarch64 -L $root" || true
+make -k -j"$(nproc)" check TESTS="$tests" LOG_COMPILER="qemu-aarch64 -L $root" || true

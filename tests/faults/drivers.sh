@@ -14,11 +14,12 @@ once() {
     [ "$(cat out err | grep -cF -- "$1")" = 1 ]
     report $? "says once: $1"
 }
-# A training on what auto takes, without a word about OpenCL beyond one.
+# A training on what auto takes, with one word about it or, where there is nothing to load or to mend, none.
 trains() {
     run 0 "$1: auto trains on the CPU" train small.ini -o run --force
     prints_like ' cpu: '
-    [ "$(grep -ci opencl err)" -le 1 ]
+    lines=$(grep -ci opencl err)
+    [ "$lines" -le 1 ] && [ "$lines" -ge "${2-0}" ]
     report $? "$1: no more than one line about it"
 }
 small_ini >small.ini
@@ -92,16 +93,26 @@ once 'probe takes child or here'
 prints_like '^cpu '
 unset TL_OPENCL_PROBE
 
-# A loader that lacks everything stands for none at all.
-mkdir loader
-if ${CC:-cc} -shared -o loader/libOpenCL.so.1 -x c /dev/null 2>/dev/null; then
-    LD_LIBRARY_PATH=$work/loader${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+# library NAME TITLE: in its place one that lacks everything, which stands for none at all.
+library() {
+    mkdir -p "lacking/$1"
+    if ! ${CC:-cc} -shared -o "lacking/$1/$1" -x c /dev/null 2>/dev/null; then
+        skip "no compiler for a library"
+        return
+    fi
+    before=${LD_LIBRARY_PATH-}
+    LD_LIBRARY_PATH=$work/lacking/$1${before:+:$before}
     export LD_LIBRARY_PATH
-    run 0 "no loader" devices
+    run 0 "$2" devices
     once 'backend not loaded'
+    says_like "opencl.so: backend not loaded.*$3"
     prints_like '^cpu '
-    trains "no loader"
-else
-    skip "no compiler for a loader"
+    trains "$2" 1
+    LD_LIBRARY_PATH=$before
+    [ -n "$before" ] || unset LD_LIBRARY_PATH
+}
+library libOpenCL.so.1 "no loader" '[: ]cl[A-Z]'
+if grep -q '^#define HAVE_CLBLAST 1' "$TL_TEST_BUILD/config.h"; then
+    library libclblast.so.1 "no CLBlast" CLBlast
 fi
 finish

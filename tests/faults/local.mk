@@ -1,6 +1,6 @@
 # The OpenCL backend under faults: wrong drivers, failing calls, damaged caches. Its objects are here a second time, as a
 # library whose parts a test can replace.
-EXTRA_DIST += %reldir%/drivers.sh
+EXTRA_DIST += %reldir%/drivers.sh %reldir%/calls_gpu.sh %reldir%/oclgrind_lanes.c
 if TL_OPENCL_PLUGIN
 check_LTLIBRARIES += libtl-test-opencl.la
 libtl_test_opencl_la_SOURCES = $(OPENCL_SOURCES)
@@ -10,7 +10,7 @@ TL_FAULTS_LDADD = libtl-test-ops.la libtl-cpu.la libtl-test-opencl.la $(CLBLAST_
 
 TL_FAULTS_TESTS = %reldir%/gemm %reldir%/canary %reldir%/step %reldir%/calls %reldir%/cache %reldir%/fork
 check_PROGRAMS += $(TL_FAULTS_TESTS)
-TESTS += $(TL_FAULTS_TESTS) %reldir%/drivers.sh
+TESTS += $(TL_FAULTS_TESTS) %reldir%/calls_gpu.sh %reldir%/drivers.sh
 %canon_reldir%_gemm_CPPFLAGS = $(OPENCL_CPPFLAGS)
 %canon_reldir%_gemm_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_gemm_LDADD = $(TL_FAULTS_LDADD)

@@ -14,6 +14,7 @@ void conv_begin(t_op *op, tl_op which, const conv_shape *s) {
         op->desc.dilation[i] = s->dilation[i];
     }
     op->desc.groups = s->groups;
+    op->products = conv_y_count(s) * s->kh * s->kw * (s->c / s->groups);
 }
 
 /* Inputs get values; integers are small enough for every sum to be exact. */

@@ -12,7 +12,7 @@ typedef struct t_variants {
 
 int t_variant_count(void);
 t_variants *t_variant(int i);
-bool t_wanted(const char *name); /* by --filter */
+bool t_wanted(const char *name, int64_t work); /* by --filter and --most */
 uint64_t t_device_alignment(const t_device *device);
 
 #endif

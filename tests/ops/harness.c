@@ -307,13 +307,21 @@ static bool run_op(t_device *device, t_op *op, bool compare, char *why) {
 
 /* ---- cases ---- */
 
+static int64_t work_of(const t_op *op) {
+    int64_t most = op->products;
+    for (int i = 0; i < op->inputs + op->outputs; i++)
+        if (op->operand[i].desc.dtype != TL_DTYPE_NONE && t_count(&op->operand[i].desc) > most)
+            most = t_count(&op->operand[i].desc);
+    return most;
+}
+
 void t_case(t_op *op, t_verify *verify, void *user, const char *format, ...) {
     char name[256];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(name, sizeof(name), format, arguments);
     va_end(arguments);
-    if (!t_wanted(name))
+    if (!t_wanted(name, work_of(op)))
         return;
     for (int v = 0; v < t_variant_count(); v++) {
         char why[T_WHY] = "";

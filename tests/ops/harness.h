@@ -37,11 +37,12 @@ typedef struct t_op {
     int inputs, outputs;
     t_operand operand[T_OPERANDS]; /* inputs, then outputs, as TL_OP_LIST has them */
     int shares[TL_MAX_OUTPUTS];    /* 1 + the number of the input whose view output i shares; 0: its own */
+    int64_t products;              /* that one run sums; 0: it costs what its elements cost */
 } t_op;
 
 /* main of a test program: `cases` calls t_case. Options: --device NAME (cpu), --plugin FILE for a backend that is
  * not built in, --filter TEXT to run the cases whose name contains it, --equal cpu: the plugin's results must be the CPU
- * backend's, bit for bit. */
+ * backend's, bit for bit; --most N: only cases of at most N products or elements, for devices that are very slow. */
 extern bool t_every_isa; /* before t_main: variants of the CPU that differ in products of bf16 alone, too */
 int t_main(int argc, char **argv, void (*cases)(void));
 extern tl_backend_entry_fn t_builtin; /* a backend that this program links, instead of the CPU's; set before t_main */

@@ -87,5 +87,5 @@ check_PROGRAMS += %reldir%/conv2d_f16 %reldir%/stored_f16
 %canon_reldir%_stored_f16_CPPFLAGS = $(AM_CPPFLAGS) -DT_F16
 %canon_reldir%_stored_f16_LDADD = $(TL_OPS_LDADD)
 
-TESTS += %reldir%/opencl.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh
-EXTRA_DIST += %reldir%/opencl.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh %reldir%/tap.awk
+TESTS += %reldir%/opencl.sh %reldir%/opencl_gpu.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh
+EXTRA_DIST += %reldir%/opencl.sh %reldir%/opencl_gpu.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh %reldir%/tap.awk

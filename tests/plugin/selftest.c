@@ -193,6 +193,13 @@ static void refusing_is_not_wrong(void **state) {
     unwatch(w);
 }
 
+/* Under sanitizers every operation is wrong in one way, and one in every; the plain build has them all. */
+#ifdef __SANITIZE_ADDRESS__
+#define FEWER true
+#else
+#define FEWER false
+#endif
+
 static void every_wrong_is_found(void **state) {
     (void)state;
     static const char *const operations[] = {"normalize", "conv2d", "batchnorm", "relu", "add", "maxpool2d",
@@ -206,6 +213,8 @@ static void every_wrong_is_found(void **state) {
                 {"unsteady", "it gives other results in a second run"}};
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++)
         for (size_t k = 0; k < sizeof ways / sizeof ways[0]; k++) {
+            if (FEWER && i != 1 && k != i % (sizeof ways / sizeof ways[0]))
+                continue;
             outcome o = {0};
             char text[64];
             snprintf(text, sizeof text, "%s:%s", operations[i], ways[k].how);
