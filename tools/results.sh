@@ -11,6 +11,7 @@ known_skips='# SKIP hangs on rounding, see HACKING.md$
 # SKIP (only root can make a setuid program of another user|this file system honours no setuid bit)$
 ^(sanitized|arm64): tests/.* (# SKIP|-) the OpenCL backend was not built( as a plugin)?$
 ^(sanitized|arm64): tests/cli/tune.sh .* # SKIP no OpenCL device$
+^sanitized: tests/unit/symbols.sh 6 # SKIP sanitizers need libstdc..$
 ^valgrind: '
 
 say() { printf '== %s\n' "$*"; }
