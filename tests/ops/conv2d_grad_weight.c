@@ -95,6 +95,10 @@ static void cases(void) {
     static const conv_shape large[] = {K1(1, 7, 5, 256, 512, 1), K3(1, 4, 4, 512, 512, 1)};
     for (int i = 0; i < 2; i++)
         test(&large[i], WITH_WEIGHT);
+    /* So many pixels that they are summed up in parts, and few products: also for a device that is slow as a simulator. */
+    static const conv_shape thin = K1(2, 17, 16, 2, 3, 1);
+    for (size_t f = 0; f < sizeof(all) / sizeof(all[0]); f++)
+        test(&thin, all[f]);
 }
 
 int main(int argc, char **argv) {

@@ -187,11 +187,13 @@ static void cases(void) {
         {1, 6, 5, 64, 32, 3, 3, {1, 1}, {2, 2}, {1, 1}, 1},   {2, 23, 21, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
         {3, 12, 9, 48, 80, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},  {5, 7, 7, 128, 96, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
     };
-    /* Rests of vectors and of tiles in every direction; many tiles; large weights; forms that the CPU leaves to others. */
+    /* Rests of vectors and of tiles in every direction; many tiles; large weights; forms that the CPU leaves to others; what
+     * is little work. */
     static const conv_shape rests[] = {
         {2, 7, 11, 33, 35, 3, 3, {1, 1}, {0, 2}, {1, 1}, 1},  {1, 13, 6, 65, 63, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
         {1, 5, 5, 130, 66, 3, 3, {1, 1}, {2, 0}, {1, 1}, 1},  {3, 31, 34, 34, 49, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
         {2, 3, 3, 257, 259, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1}, {9, 1, 2, 36, 40, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+        {1, 4, 4, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         for (int form = 0; form < 4; form++)
