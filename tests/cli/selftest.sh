@@ -49,8 +49,12 @@ prints_like ': fake:0: enqueue 100 fails on demand \('
 unset TL_FAKE_FAIL
 
 # OpenCL's, where there is a device, taken for a GPU: what is stored in 16 bits, too.
-TL_BACKEND_PATH=$TL_TEST_BUILD/backends/opencl/.libs
 if [ "${TL_TEST_OPENCL-}" = plugin ]; then
+    TL_BACKEND_PATH=$TL_TEST_BUILD/backends/opencl/.libs
+else
+    unset TL_BACKEND_PATH
+fi
+if [ "${TL_TEST_OPENCL-}" = plugin ] || [ "${TL_TEST_OPENCL-}" = builtin ]; then
     TL_OPENCL_VECTORS=no
     export TL_OPENCL_VECTORS
     run 0 "OpenCL" selftest opencl:0
@@ -67,7 +71,7 @@ if [ "${TL_TEST_OPENCL-}" = plugin ]; then
     run 1 "fp16 there" bench resnet18 --device opencl:0 --batch 1 --size 32 --precision fp16
     says_like '^tl: normalize .*: opencl:0: normalize: fp16 storage is for GPUs, and this device is a CPU: take fp32$'
 else
-    skip "no plugin of OpenCL"
+    skip "the OpenCL backend was not built"
 fi
 TL_BACKEND_PATH=$work/backends
 run 2 "no such device" selftest gpu9
