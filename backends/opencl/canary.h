@@ -18,8 +18,9 @@ typedef enum opencl_trust {
 enum { CANARY_GROUPS = 1, CANARY_CONSTANT = 2, CANARY_STORED = 4, CANARY_CLASSES = 8 };
 
 /* An operation, in the forms of canary_ops.c of that class: called before the first such kernel is prepared, on GPUs when
- * they are opened (but for CANARY_STORED, which few ask for). TL_ERROR_DEVICE: a result is wrong, and the message says which; where the option "trust" is yes, that
- * is a warning. Other failures are those of the calls. Forms that the device does not offer are passed over. */
+ * they are opened (but for CANARY_STORED, which few ask for). TL_ERROR_DEVICE: a result is wrong, and the message says
+ * which; where the option "trust" is yes, that is a warning. Other failures are those of the calls. Forms that the device
+ * does not offer are passed over. */
 tl_status tl__opencl_canary(opencl_device *device, uint32_t op, int which);
 int tl__opencl_canary_class(const tl_op_desc *op, const tl_operand *operands, uint32_t count);
 tl_status tl__opencl_canary_all(opencl_device *device);
