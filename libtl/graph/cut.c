@@ -147,7 +147,7 @@ tl_status tl__graph_mark_exact(tl__graph *graph) {
     const char *reason;
     bool any = false;
     for (size_t n = 0; n < graph->node_count; n++)
-        any |= masks(&graph->nodes[n]);
+        any |= masks(&graph->nodes[n]) || (!graph->nodes[n].dead && graph->nodes[n].op.statistics == TL_STATISTICS_BATCH);
     if (!any)
         return TL_OK;
     bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
