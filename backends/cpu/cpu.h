@@ -77,8 +77,9 @@ void tl__cpu_release(cpu_device *device, void *memory); /* NULL is fine */
 tl_status tl__cpu_fail(const cpu_device *device, tl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- measure.c: peak of tl/backend.h ---- */
+/* ---- measure.c: a clock that never goes back, and peak of tl/backend.h ---- */
 
+double tl__cpu_seconds(void);
 tl_status tl__cpu_peak(tl_backend_device *base, int32_t dtype, double *flops);
 
 /* ---- parallel.c: the team ----

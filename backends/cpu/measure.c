@@ -16,7 +16,7 @@ typedef struct measured {
     double rates[CPU_MAX_THREADS]; /* operations a second */
 } measured;
 
-static double seconds(void) {
+double tl__cpu_seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
@@ -31,10 +31,10 @@ static void body(void *user, int64_t first, int64_t last, int thread) {
     measured *m = user;
     (void)thread;
     for (int64_t item = first; item < last; item++) {
-        double rates[TURNS], begin = seconds(), at = begin;
+        double rates[TURNS], begin = tl__cpu_seconds(), at = begin;
         int turns = 0;
         while (turns < TURNS && (turns == 0 || at - begin < SECONDS)) {
-            double operations = m->peak(ROUNDS), now = seconds();
+            double operations = m->peak(ROUNDS), now = tl__cpu_seconds();
             rates[turns++] = now > at ? operations / (now - at) : 0;
             at = now;
         }

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backends/cpu/cpu.h"
@@ -60,12 +59,6 @@ struct cpu_team {
 
 static bool is_fork(const cpu_team *team) {
     return team->begun && team->process != getpid();
-}
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 static void pause_briefly(void) {
@@ -178,8 +171,8 @@ static void *run_worker(void *argument) {
                 work(team, w->index);
             leave(team);
         }
-        double until = seconds() + SPIN_SECONDS;
-        while (!is_new(team, number) && !atomic_load(&team->ending) && seconds() < until)
+        double until = tl__cpu_seconds() + SPIN_SECONDS;
+        while (!is_new(team, number) && !atomic_load(&team->ending) && tl__cpu_seconds() < until)
             pause_briefly();
         if (!is_new(team, number))
             sleep_until_called(team, number);
@@ -209,9 +202,9 @@ static void begin_workers(cpu_team *team) {
 /* ---- calls ---- */
 
 static void wait_for_workers(cpu_team *team) {
-    double until = seconds() + SPIN_SECONDS;
+    double until = tl__cpu_seconds() + SPIN_SECONDS;
     while (atomic_load_explicit(&team->call, memory_order_acquire) & INSIDE) {
-        if (seconds() < until) {
+        if (tl__cpu_seconds() < until) {
             pause_briefly();
             continue;
         }
