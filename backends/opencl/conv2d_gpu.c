@@ -123,17 +123,7 @@ static tl_status launch(const work *w, const opencl_gather *g, int table, int64_
     const opencl_gpu_operands *o = w->operands;
     const int64_t from = image * g->source[0] * g->source[1] * g->source[2];
     const int64_t to = image * g->target[0] * g->target[1] * g->target[2];
-    const opencl_tile *t = w->tile;
-    opencl_range range = {.global = {(size_t)((g->columns + 3) / 4), (size_t)((end - first + t->rows - 1) / t->rows),
-                                     (size_t)w->shape->groups},
-                          .local = {g->columns > 32 ? 8 : 1, g->columns > 32 ? 8 : 64, 1}};
-    if (t->m)
-        range = (opencl_range){
-            .global = {(size_t)((g->columns + t->n - 1) / t->n * opencl_tile_items(t)),
-                       (size_t)((end - first + t->m - 1) / t->m), (size_t)w->shape->groups},
-            .local = {(size_t)opencl_tile_items(t), 1, 1},
-            .fixed = true,
-        };
+    const opencl_range range = tl__opencl_gpu_range(w->tile, end - first, g->columns, w->shape->groups);
 #define VALUES o->bias, o->addend, to, o->mask, to, o->y, to, (int)first, (int)end, w->relu
     if (w->weights)
         return tl__opencl_launch(w->kernel, "conv2d_gpu", w->options, w->function, &range, "cipcoppp" "iii", w->tables, table,

@@ -77,6 +77,10 @@ tl_status tl__opencl_gpu_tile(opencl_kernel *kernel, const char *matrix, int64_t
                               const int reads[2], bool along, const opencl_tile **tile, char options[128],
                               const char **function);
 
+/* The work-items of the function of conv2d_gpu.cl that a tile stands for, of a product of so many rows and columns in each of
+ * `groups`. */
+opencl_range tl__opencl_gpu_range(const opencl_tile *tile, int64_t rows, int64_t columns, int64_t groups);
+
 /* The most multiply-adds of one launch: half a second of a slow device, so that one that drives a display answers and no
  * watchdog ends it. The option "launch" sets it. */
 int64_t tl__opencl_gpu_launch_limit(const opencl_device *device);

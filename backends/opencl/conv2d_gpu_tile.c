@@ -67,6 +67,18 @@ static bool possible(const opencl_device *device, const opencl_tile *t) {
            (uint64_t)(t->m + t->n + 8) * (uint64_t)t->k * sizeof(float) <= device->local_memory);
 }
 
+opencl_range tl__opencl_gpu_range(const opencl_tile *t, int64_t rows, int64_t columns, int64_t groups) {
+    if (t->m)
+        return (opencl_range){
+            .global = {(size_t)((columns + t->n - 1) / t->n * opencl_tile_items(t)), (size_t)((rows + t->m - 1) / t->m),
+                       (size_t)groups},
+            .local = {(size_t)opencl_tile_items(t), 1, 1},
+            .fixed = true,
+        };
+    return (opencl_range){.global = {(size_t)((columns + 3) / 4), (size_t)((rows + t->rows - 1) / t->rows), (size_t)groups},
+                          .local = {columns > 32 ? 8 : 1, columns > 32 ? 8 : 64, 1}};
+}
+
 tl_status tl__opencl_gpu_tile(opencl_kernel *kernel, const char *matrix, int64_t rows, int64_t columns, int64_t groups,
                               const int reads[2], bool along, const opencl_tile **tile, char options[128],
                               const char **function) {

@@ -71,17 +71,7 @@ static tl_status tiles(const work *w, int64_t first, int64_t count) {
 }
 
 static tl_status product(const work *w, int64_t count) {
-    const int64_t columns = w->plan->shape.out_channels;
-    const opencl_tile *t = w->tile;
-    opencl_range range = {.global = {(size_t)((columns + 3) / 4), (size_t)((count + t->rows - 1) / t->rows), PLANES},
-                          .local = {8, 8, 1}};
-    if (t->m)
-        range = (opencl_range){
-            .global = {(size_t)((columns + t->n - 1) / t->n * opencl_tile_items(t)), (size_t)((count + t->m - 1) / t->m),
-                       PLANES},
-            .local = {(size_t)opencl_tile_items(t), 1, 1},
-            .fixed = true,
-        };
+    const opencl_range range = tl__opencl_gpu_range(w->tile, count, w->plan->shape.out_channels, PLANES);
     if (w->constant)
         return tl__opencl_launch(w->kernel, "conv2d_gpu", w->options, w->function, &range, "ciwcooowiii", w->table, 0,
                                  w->from, w->constant, NONE, NONE, NONE, w->to, 0, (int)count, 0);

@@ -9,6 +9,7 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/conv2d_gpu_weight.cl \
 	%reldir%/kernels/conv2d_vectors.cl \
 	%reldir%/kernels/conv2d_vectors_spread.cl \
+	%reldir%/kernels/conv2d_vectors_tile.cl \
 	%reldir%/kernels/conv2d_vectors_weight.cl \
 	%reldir%/kernels/conv2d_winograd.cl \
 	%reldir%/kernels/conv2d_winograd_gpu.cl \

@@ -1,12 +1,7 @@
 /* conv2d_vectors_spread.cl: convolutions whose groups have few channels, as many in as out, on a CPU's cores: groups
  * lie side by side in a vector, and each input channel is spread over the lanes of its group. Sums are in the order of
  * libtl's CPU backend. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define vf CAT(float, TL_LANES)
-#define v_load CAT(vload, TL_LANES)
-#define v_store CAT(vstore, TL_LANES)
-#define UNROLL __attribute__((opencl_unroll_hint))
+#include "conv2d_vectors_tile.cl"
 #define ROWS 8 /* of a tile: as many independent sums hide the latency */
 #define EACH_ROW UNROLL for (int i = 0; i < ROWS; i++)
 

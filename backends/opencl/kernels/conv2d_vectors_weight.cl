@@ -1,13 +1,6 @@
 /* conv2d_vectors_weight.cl: conv2d_grad_weight on a CPU's cores: a matrix product over pixels. Sums are made in the
  * order of libtl's CPU backend: over the pixels of a block, blocks added up, chunks of blocks added up. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define vf CAT(float, TL_LANES)
-#define v_load CAT(vload, TL_LANES)
-#define v_store CAT(vstore, TL_LANES)
-#define WIDTH (NV * TL_LANES)
-#define UNROLL __attribute__((opencl_unroll_hint))
-#define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
+#include "conv2d_vectors_tile.cl"
 
 /* Where a panel begins in a pixel's row of taps and channels: in unit (i, j) of a kernel's rows, `begin` floats on. A
  * unit is what lies side by side in the image, a tap or `unit_taps` of a kernel row. */

@@ -1,15 +1,6 @@
 /* conv2d_winograd.cl: conv2d by Winograd's F(4x4, 3x3) on a CPU's cores; backends/cpu/winograd.h has the matrices. As in
  * conv2d_vectors.cl a work-group is one work-item with a tile of MR rows by NV vectors in registers. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define vf CAT(float, TL_LANES)
-#define v_load CAT(vload, TL_LANES)
-#define v_store CAT(vstore, TL_LANES)
-#define WIDTH (NV * TL_LANES)
-#define LINE 16
-#define CHAIN 80
-#define UNROLL __attribute__((opencl_unroll_hint))
-#define EACH_SUM UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NV; j++)
+#include "conv2d_vectors_tile.cl"
 #define PATCH 6
 #define TILE 4
 #define PLANES 36
