@@ -103,6 +103,13 @@ static tl_status write_mask(const cli_masks *m, const cli_image *image, const tl
 
 /* ---- words ---- */
 
+static void set_path(json_t *object, const char *key, const cli_masks *m, const cli_image *image, const char *ending)
+{
+    char *path = path_for(m, image, ending);
+    json_object_set_new(object, key, cli_json_text(path));
+    free(path);
+}
+
 static json_t *classes_json(const cli_masks *m, const size_t counts[256])
 {
     json_t *list = json_array();
@@ -137,10 +144,10 @@ static void print_classes(const cli_masks *m, size_t counts[256], size_t pixels)
 static void report(cli_masks *m, const cli_image *image, const tl_picture *seen, const uint8_t *labels)
 {
     size_t counts[256] = {0}, pixels = (size_t)seen->file_width * (size_t)seen->file_height;
-    char *mask = path_for(m, image, ".png");
     for (size_t i = 0; i < pixels; i++)
         counts[labels[i]]++;
     if (!m->list) {
+        char *mask = path_for(m, image, ".png");
         cli_print("%s\t%s", image->path, mask);
         print_classes(m, counts, pixels);
         free(mask);
@@ -148,12 +155,11 @@ static void report(cli_masks *m, const cli_image *image, const tl_picture *seen,
     }
     json_t *object = json_object();
     json_object_set_new(object, "path", cli_json_text(image->path));
-    json_object_set_new(object, "mask", cli_json_text(mask));
-    free(mask);
+    set_path(object, "mask", m, image, ".png");
     if (m->overlay)
-        json_object_set_new(object, "overlay", cli_json_text(mask = path_for(m, image, ".overlay.png"))), free(mask);
+        set_path(object, "overlay", m, image, ".overlay.png");
     if (m->probabilities)
-        json_object_set_new(object, "probabilities", cli_json_text(mask = path_for(m, image, ".npy"))), free(mask);
+        set_path(object, "probabilities", m, image, ".npy");
     json_object_set_new(object, "width", json_integer(seen->file_width));
     json_object_set_new(object, "height", json_integer(seen->file_height));
     json_object_set_new(object, "classes", classes_json(m, counts));

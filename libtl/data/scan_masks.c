@@ -1,5 +1,6 @@
 /* Finding images and their masks: in two folders, or in a list. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -250,14 +251,7 @@ static tl_status set_names(tl_dataset *d, const tl_masks_options *options) {
     char *at = names->class_text;
     for (size_t i = 0; i < count; i++) {
         names->classes[i] = at;
-        char digits[4] = {(char)('0' + i % 10), 0};
-        for (size_t rest = i / 10; !given && rest; rest /= 10) {
-            memmove(digits + 1, digits, 3);
-            digits[0] = (char)('0' + rest % 10);
-        }
-        const char *name = given ? given[i] : digits;
-        strcpy(at, name);
-        at += strlen(name) + 1;
+        at += (given ? sprintf(at, "%s", given[i]) : sprintf(at, "%zu", i)) + 1;
     }
     names->class_count = count;
     return TL_OK;

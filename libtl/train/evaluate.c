@@ -51,13 +51,23 @@ tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t ima
     return status;
 }
 
+void tl__labels_gather(const tl_dataset *dataset, const uint8_t *targets, size_t each, const uint32_t *order, size_t first, int count,
+                       int32_t *labels) {
+    for (int i = 0; i < count; i++) {
+        const size_t image = order ? order[i] : first + (size_t)i;
+        for (size_t k = 0; targets && k < each; k++)
+            *labels++ = targets[image * each + k];
+        if (!targets)
+            *labels++ = tl_dataset_label(dataset, image);
+    }
+}
+
 static tl_status run_features(tl__runner *runner, const tl__features *features, int set, const tl_dataset *dataset, const uint8_t *targets,
                               float *rows, float *logits, int32_t *labels, tl__tally *tally) {
     const size_t images = features->images[set], batch = (size_t)runner->draw.batch, each = runner->output_count / (size_t)tally->classes;
     for (size_t first = 0; first < images; first += batch) {
         int count = images - first < batch ? (int)(images - first) : (int)batch;
-        for (size_t i = 0; i < (size_t)count * each; i++)
-            labels[i] = targets ? targets[first * each + i] : tl_dataset_label(dataset, first + i);
+        tl__labels_gather(dataset, targets, each, NULL, first, count, labels);
         tl__features_gather(features, set, NULL, first, count, rows);
         TL__TRY(tl__runner_run(runner, rows, count, logits));
         tl__tally_add(tally, logits, labels, (size_t)count * each);

@@ -259,10 +259,7 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
         return TL_OK;
     }
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
-    for (size_t i = 0; i < (size_t)*count; i++)
-        for (size_t k = 0; k < r->each; k++)
-            r->labels[i * r->each + k] = r->targets[0] ? r->targets[0][r->order[first + i] * r->each + k]
-                                                       : tl_dataset_label(r->train, r->order[first + i]);
+    tl__labels_gather(r->train, r->targets[0], r->each, r->order + first, 0, *count, r->labels);
     tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;

@@ -8,7 +8,6 @@
 #include "train/rows.h"
 #include "train/score.h"
 
-
 struct tl_trainer {
     tl_context *context;
     tl_model *model;
