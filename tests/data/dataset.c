@@ -37,29 +37,7 @@ static void assert_paths(const tl_dataset *d, const char *folder, const char *ex
     assert_string_equal(text, expected);
 }
 
-/* A fixture: a folder and a context, which must have given everything back in the end. */
-typedef struct fixture {
-    char *folder;
-    tl_context *context;
-    counting state;
-} fixture;
-
-static int set_up(void **out) {
-    fixture *f = calloc(1, sizeof *f);
-    f->folder = folder_create();
-    f->context = counting_context(&f->state);
-    *out = f;
-    return 0;
-}
-
-static int tear_down(void **in) {
-    fixture *f = *in;
-    folder_remove(f->folder);
-    tl_context_destroy(f->context);
-    int leaked = f->state.live != 0;
-    free(f);
-    return leaked;
-}
+typedef data_fixture fixture;
 
 static void touch_all(const fixture *f, const char *names) {
     char copy[2048], *rest = NULL;
@@ -315,7 +293,7 @@ static void every_allocation_may_fail(void **state) {
     assert_true(n > 20);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, data_set_up, data_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -10,31 +10,7 @@
 #include "data/loader.h"
 #include "draw.h"
 
-typedef struct fixture {
-    char *folder;
-    tl_context *context;
-    counting state;
-    tl_masks_options options;
-} fixture;
-
-static int set_up(void **out) {
-    fixture *f = calloc(1, sizeof *f);
-    f->folder = folder_create();
-    f->context = counting_context(&f->state);
-    tl_masks_options_init(&f->options, sizeof f->options);
-    f->options.class_count = 4;
-    *out = f;
-    return 0;
-}
-
-static int tear_down(void **in) {
-    fixture *f = *in;
-    folder_remove(f->folder);
-    tl_context_destroy(f->context);
-    int leaked = f->state.live != 0;
-    free(f);
-    return leaked;
-}
+typedef data_fixture fixture;
 
 static void put(const fixture *f, const char *name, int width, int height, png_kind kind, const unsigned *values) {
     drawing d = draw_values(width, height, kind, values);
@@ -498,18 +474,18 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(numbers_are_read_at_every_depth, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(ignored_pixels_have_a_number_of_choice, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(wrong_masks_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(colours_are_those_of_classes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(alpha_is_a_mask, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(classes_are_found_and_counted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_first_wrong_mask_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(numbers_are_read_at_every_depth, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(ignored_pixels_have_a_number_of_choice, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(wrong_masks_are_refused, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(colours_are_those_of_classes, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(alpha_is_a_mask, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(classes_are_found_and_counted, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(the_first_wrong_mask_is_named, data_set_up, data_tear_down),
         cmocka_unit_test(weights_are_inverse_frequencies),
-        cmocka_unit_test_setup_teardown(masks_are_resized_by_nearest, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(another_size_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(batches_hold_images_and_labels, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(masks_are_resized_by_nearest, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(another_size_is_refused, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(batches_hold_images_and_labels, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, data_set_up, data_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

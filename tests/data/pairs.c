@@ -7,31 +7,7 @@
 
 #include <tl/dataset.h>
 
-typedef struct fixture {
-    char *folder;
-    tl_context *context;
-    counting state;
-    tl_masks_options options;
-} fixture;
-
-static int set_up(void **out) {
-    fixture *f = calloc(1, sizeof *f);
-    f->folder = folder_create();
-    f->context = counting_context(&f->state);
-    tl_masks_options_init(&f->options, sizeof f->options);
-    f->options.class_count = 4;
-    *out = f;
-    return 0;
-}
-
-static int tear_down(void **in) {
-    fixture *f = *in;
-    folder_remove(f->folder);
-    tl_context_destroy(f->context);
-    int leaked = f->state.live != 0;
-    free(f);
-    return leaked;
-}
+typedef data_fixture fixture;
 
 static tl_dataset *open_ok(fixture *f, const char *path) {
     tl_dataset *d = NULL;
@@ -177,10 +153,10 @@ static void all_images_are_split_together(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(pairs_have_the_same_stems, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_has_no_partner_is_named, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lists_are_read, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(all_images_are_split_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pairs_have_the_same_stems, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(what_has_no_partner_is_named, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(lists_are_read, data_set_up, data_tear_down),
+        cmocka_unit_test_setup_teardown(all_images_are_split_together, data_set_up, data_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,3 +110,22 @@ tl_context *counting_context(counting *state) {
     assert_int_equal(tl_context_create(&options, &context), TL_OK);
     return context;
 }
+
+int data_set_up(void **out) {
+    data_fixture *f = calloc(1, sizeof *f);
+    f->folder = folder_create();
+    f->context = counting_context(&f->state);
+    tl_masks_options_init(&f->options, sizeof f->options);
+    f->options.class_count = 4;
+    *out = f;
+    return 0;
+}
+
+int data_tear_down(void **in) {
+    data_fixture *f = *in;
+    folder_remove(f->folder);
+    tl_context_destroy(f->context);
+    int leaked = f->state.live != 0;
+    free(f);
+    return leaked;
+}

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <tl/context.h>
+#include <tl/dataset.h>
 
 /* A folder of our own under TMPDIR; remove takes it away with all that is in it. */
 char *folder_create(void);
@@ -35,5 +36,15 @@ typedef struct counting {
 
 /* A context that uses it. */
 tl_context *counting_context(counting *state);
+
+/* What most tests of data sets begin with: a folder and a context, which must have given everything back in the end. */
+typedef struct data_fixture {
+    char *folder;
+    tl_context *context;
+    counting state;
+    tl_masks_options options; /* four classes */
+} data_fixture;
+int data_set_up(void **out);
+int data_tear_down(void **in);
 
 #endif

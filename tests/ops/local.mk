@@ -88,4 +88,4 @@ check_PROGRAMS += %reldir%/conv2d_f16 %reldir%/stored_f16
 %canon_reldir%_stored_f16_LDADD = $(TL_OPS_LDADD)
 
 TESTS += %reldir%/opencl.sh %reldir%/opencl_gpu.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh
-EXTRA_DIST += %reldir%/opencl.sh %reldir%/opencl_gpu.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh %reldir%/tap.awk
+EXTRA_DIST += %reldir%/opencl_cases.sh %reldir%/opencl.sh %reldir%/opencl_gpu.sh %reldir%/opencl_f16.sh %reldir%/opencl_winograd.sh %reldir%/tap.awk

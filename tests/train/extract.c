@@ -11,32 +11,12 @@
 
 enum { SIZE = 32, CLASSES = 3, EACH = 4, IMAGES = CLASSES * EACH };
 
-typedef struct fixture {
-    tl_context *context;
-    tl_device *device;
-    tl_model *model;
-    tl_dataset *data;
-    char *folder;
-} fixture;
+typedef test_job fixture;
 
 static void begin(fixture *x, const char *arch) {
-    tl_preprocess preprocess;
     x->context = test_context(NULL);
     x->device = test_device(x->context, 2);
-    x->model = test_model(x->context, arch, CLASSES);
-    x->folder = test_folder(CLASSES, EACH, 40);
-    tl_preprocess_init(&preprocess, sizeof preprocess);
-    preprocess.resize = preprocess.crop = SIZE;
-    ok(tl_model_set_preprocess(x->model, &preprocess), x->context);
-    ok(tl_dataset_open(x->context, x->folder, &x->data), x->context);
-}
-
-static void end(fixture *x) {
-    tl_dataset_destroy(x->data);
-    tl_model_destroy(x->model);
-    tl_device_close(x->device);
-    tl_context_destroy(x->context);
-    free(x->folder);
+    test_job_begin(x, arch, CLASSES, EACH, 40, SIZE);
 }
 
 static tl_features *extract(fixture *x, const char *at, int batch, const char *cache) {
@@ -103,7 +83,7 @@ static void test_head_on_features(void **state) {
         free(weight);
         free(values);
         tl_features_destroy(features);
-        end(&x);
+        test_job_end(&x);
     }
 }
 
@@ -134,7 +114,7 @@ static void test_order_of_maps(void **state) {
     tl_features_destroy(map);
     tl_features_destroy(last);
     tl_features_destroy(pooled);
-    end(&x);
+    test_job_end(&x);
 }
 
 static void test_cached(void **state) {
@@ -158,7 +138,7 @@ static void test_cached(void **state) {
     tl_features_destroy(without);
     tl_features_destroy(first);
     tl_features_destroy(second);
-    end(&x);
+    test_job_end(&x);
     free(base);
 }
 
@@ -195,7 +175,7 @@ static void test_safetensors(void **state) {
     free(read);
     free(values);
     tl_features_destroy(features);
-    end(&x);
+    test_job_end(&x);
 }
 
 /* A .npy file's data after its header, which must say this. */
@@ -255,7 +235,7 @@ static void test_npy(void **state) {
     tl__unmap(&file);
     free(values);
     tl_features_destroy(features);
-    end(&x);
+    test_job_end(&x);
 }
 
 static void test_failures(void **state) {
@@ -282,7 +262,7 @@ static void test_failures(void **state) {
     assert_int_equal(tl_features_save(features, "/nowhere/f", (tl_features_format)7), TL_ERROR_ARGUMENT);
     tl_features_destroy(features);
     tl_features_destroy(NULL);
-    end(&x);
+    test_job_end(&x);
 }
 
 int main(void) {

@@ -8,13 +8,7 @@
 
 enum { SIZE = 64, CLASSES = 3, EACH = 4, IMAGES = CLASSES * EACH };
 
-typedef struct fixture {
-    tl_context *context;
-    tl_device *device;
-    tl_model *model;
-    tl_dataset *data;
-    char *folder;
-} fixture;
+typedef test_job fixture;
 
 static const char *how_built(void) {
     const char *how = getenv("TL_TEST_OPENCL");
@@ -28,24 +22,10 @@ static void begin(fixture *x, const char *vectors) {
         snprintf(path, sizeof path, "%s/backends/opencl/.libs", build);
     tl_context_options context = {.size = sizeof context, .backend_path = path};
     tl_device_options device = {.size = sizeof device};
-    tl_preprocess preprocess;
     setenv("TL_OPENCL_VECTORS", vectors, 1);
     assert_int_equal(tl_context_create(&context, &x->context), TL_OK);
     ok(tl_device_open(x->context, name ? name : "opencl:0", &device, &x->device), x->context);
-    x->model = test_model(x->context, "resnet18", CLASSES);
-    x->folder = test_folder(CLASSES, EACH, SIZE);
-    tl_preprocess_init(&preprocess, sizeof preprocess);
-    preprocess.resize = preprocess.crop = SIZE;
-    ok(tl_model_set_preprocess(x->model, &preprocess), x->context);
-    ok(tl_dataset_open(x->context, x->folder, &x->data), x->context);
-}
-
-static void end(fixture *x) {
-    tl_dataset_destroy(x->data);
-    tl_model_destroy(x->model);
-    tl_device_close(x->device);
-    tl_context_destroy(x->context);
-    free(x->folder);
+    test_job_begin(x, "resnet18", CLASSES, EACH, SIZE, SIZE);
 }
 
 static tl_status extract(fixture *x, tl_precision precision, tl_features **features) {
@@ -95,7 +75,7 @@ static void test_features(void **state) {
     assert_true(sqrt(error / size) <= (1 + 2 * 9) * 0x1p-11);
     free(wide);
     free(narrow);
-    end(&x);
+    test_job_end(&x);
 }
 
 static uint64_t memory_of(fixture *x, const char *train, tl_precision precision) {
@@ -119,7 +99,7 @@ static void test_memory(void **state) {
         assert_true(narrow >= wide / 2 - 4096);
         assert_true(10 * narrow <= 6 * wide);
     }
-    end(&x);
+    test_job_end(&x);
 }
 
 static void test_refusals(void **state) {
@@ -129,12 +109,12 @@ static void test_refusals(void **state) {
     begin(&x, "yes");
     assert_int_equal(extract(&x, TL_PRECISION_FP16, &features), TL_UNSUPPORTED);
     assert_non_null(strstr(tl_context_message(x.context), "fp16 storage is for GPUs, and this device is a CPU"));
-    end(&x);
+    test_job_end(&x);
     begin(&x, "no");
     assert_int_equal(extract(&x, TL_PRECISION_BF16, &features), TL_UNSUPPORTED);
     assert_non_null(strstr(tl_context_message(x.context), "bf16 storage is the CPU backend's: take fp16 here"));
     assert_null(features);
-    end(&x);
+    test_job_end(&x);
 }
 
 int main(void) {

@@ -126,3 +126,21 @@ float *test_values(tl_model *model, size_t *count) {
     }
     return values;
 }
+
+void test_job_begin(test_job *job, const char *arch, int classes, int each, int drawn, int size) {
+    tl_preprocess preprocess;
+    job->model = test_model(job->context, arch, classes);
+    job->folder = test_folder(classes, each, drawn);
+    tl_preprocess_init(&preprocess, sizeof preprocess);
+    preprocess.resize = preprocess.crop = size;
+    ok(tl_model_set_preprocess(job->model, &preprocess), job->context);
+    ok(tl_dataset_open(job->context, job->folder, &job->data), job->context);
+}
+
+void test_job_end(test_job *job) {
+    tl_dataset_destroy(job->data);
+    tl_model_destroy(job->model);
+    tl_device_close(job->device);
+    tl_context_destroy(job->context);
+    free(job->folder);
+}

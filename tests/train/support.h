@@ -33,6 +33,18 @@ char *test_folder(int classes, int each, int size);
 /* All values of all parameters one behind the other, to be freed; *count floats. */
 float *test_values(tl_model *model, size_t *count);
 
+/* A network and images for it on a device. */
+typedef struct test_job {
+    tl_context *context;
+    tl_device *device;
+    tl_model *model;
+    tl_dataset *data;
+    char *folder;
+} test_job;
+/* Context and device are there. Images are `drawn` pixels large, and the network sees `size`. */
+void test_job_begin(test_job *job, const char *arch, int classes, int each, int drawn, int size);
+void test_job_end(test_job *job);
+
 #define ok(call, context) \
     do { \
         tl_status status_ = (call); \
