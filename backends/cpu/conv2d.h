@@ -71,6 +71,12 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_bf16_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_converted_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_grad_weight_spread_prepare(cpu_kernel *kernel);
+tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel);
+
+/* The gradient by the bias: the sum of operand dy's pixels to operand dbias. It needs the first `bytes` of the workspace,
+ * none where dbias is absent. */
+uint64_t tl__cpu_conv2d_grad_bias_bytes(const cpu_kernel *kernel, int dbias, const cpu_conv2d_shape *shape);
+void tl__cpu_conv2d_grad_bias(cpu_kernel *kernel, int dy, int dbias, const cpu_conv2d_shape *shape);
 
 /* How as many of the device's threads as `work` is worth share `rows` tiles by `columns` panels: one part each, or where
  * they then have `piece` tiles or more, several, so that a fast thread can do more than a slow one. */

@@ -15,7 +15,6 @@ enum { X, DY, DW, DBIAS };
 #define TILE 6             /* rows of a tile of the output */
 #define ENOUGH_TILES 64    /* so many need no chunks */
 #define CHUNK_PIXELS 2048  /* the least worth a chunk */
-#define BIAS_CHUNKS 64
 #define MULTIPLY_ADDS_PER_THREAD (1 << 19)
 
 typedef struct plan {
@@ -28,7 +27,6 @@ typedef struct plan {
     int64_t block;            /* pixels at a time */
     bool arrange;             /* dy is put in order for each block, since it would be read from few sets of the cache */
     int64_t chunks;
-    int64_t bias_chunks;
     size_t scratch_bytes;     /* for each thread: a panel of x, pointers to its rows and the next one's, dy in order */
     float zeros[];            /* a row of a panel */
 } plan;
@@ -37,7 +35,6 @@ typedef struct job {
     cpu_kernel *kernel;
     const plan *plan;
     float *partial;      /* chunks of dw, or dw itself */
-    float *bias_partial;
     char *scratch;
     int64_t row_tiles, row_parts, panels, panel_parts;
 } job;
@@ -217,37 +214,6 @@ static void add_chunks(void *user, int64_t first, int64_t last, int thread) {
             dw[i] += j->partial[c * count + i];
 }
 
-/* Items: chunks of pixels. */
-static void bias_body(void *user, int64_t first, int64_t last, int thread) {
-    const job *j = user;
-    const plan *p = j->plan;
-    const int64_t channels = p->shape.out_channels;
-    (void)thread;
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        int64_t pixel = p->pixels * chunk / p->bias_chunks, end = p->pixels * (chunk + 1) / p->bias_chunks;
-        const float *dy = (const float *)j->kernel->ptr[DY] + pixel * channels;
-        float *restrict sum = j->bias_partial + chunk * channels;
-        memcpy(sum, dy, (size_t)channels * sizeof(float));
-        while (++pixel < end) {
-            dy += channels;
-            for (int64_t o = 0; o < channels; o++)
-                sum[o] += dy[o];
-        }
-    }
-}
-
-static void run_bias(job *j) {
-    const plan *p = j->plan;
-    const int64_t channels = p->shape.out_channels;
-    float *dbias = j->kernel->ptr[DBIAS];
-    int64_t grain = (1 << 16) / (p->pixels / p->bias_chunks * channels) + 1;
-    tl__cpu_parallel(j->kernel->device, p->bias_chunks, grain, bias_body, j);
-    memcpy(dbias, j->bias_partial, (size_t)channels * sizeof(float));
-    for (int64_t c = 1; c < p->bias_chunks; c++)
-        for (int64_t o = 0; o < channels; o++)
-            dbias[o] += j->bias_partial[c * channels + o];
-}
-
 static void run_weights(job *j) {
     const plan *p = j->plan;
     const cpu_device *device = j->kernel->device;
@@ -265,15 +231,14 @@ static void run_weights(job *j) {
 
 static void run(cpu_kernel *kernel) {
     const plan *p = kernel->data;
-    job j = {.kernel = kernel, .plan = p, .partial = kernel->ptr[DW], .bias_partial = kernel->workspace};
-    j.scratch = (char *)kernel->workspace +
-                cpu_round_up(p->bias_chunks * p->shape.out_channels * (int64_t)sizeof(float), CPU_ALIGNMENT);
+    job j = {.kernel = kernel, .plan = p, .partial = kernel->ptr[DW]};
+    j.scratch = (char *)kernel->workspace + tl__cpu_conv2d_grad_bias_bytes(kernel, DBIAS, &p->shape);
     if (p->chunks > 1)
         j.partial = (float *)(j.scratch + (size_t)kernel->device->threads * p->scratch_bytes);
     if (cpu_present(kernel, DW))
         run_weights(&j);
     if (cpu_present(kernel, DBIAS))
-        run_bias(&j);
+        tl__cpu_conv2d_grad_bias(kernel, DY, DBIAS, &p->shape);
 }
 
 static tl_status prepare(cpu_kernel *kernel) {
@@ -306,10 +271,8 @@ static tl_status prepare(cpu_kernel *kernel) {
         p->scratch_bytes = (size_t)(p->block * (p->width + (p->arrange ? s.out_channels : 0))) * sizeof(float) +
                            2 * (size_t)p->block * sizeof(float *);
     }
-    if (cpu_present(kernel, DBIAS))
-        p->bias_chunks = p->pixels < 16 * BIAS_CHUNKS ? (p->pixels + 15) / 16 : BIAS_CHUNKS;
     kernel->base.workspace =
-        (uint64_t)cpu_round_up(p->bias_chunks * s.out_channels * (int64_t)sizeof(float), CPU_ALIGNMENT) +
+        tl__cpu_conv2d_grad_bias_bytes(kernel, DBIAS, &s) +
         (uint64_t)device->threads * p->scratch_bytes +
         (p->chunks > 1 ? (uint64_t)(p->chunks * s.out_channels * p->row_length) * sizeof(float) : 0);
     kernel->run = run;
@@ -317,6 +280,7 @@ static tl_status prepare(cpu_kernel *kernel) {
 }
 
 const cpu_implementation tl__cpu_conv2d_grad_weight_implementations[] = {
+    {"winograd", tl__cpu_conv2d_grad_weight_winograd_prepare},
     {"spread", tl__cpu_conv2d_grad_weight_spread_prepare},
     {"gemm", prepare},
     {NULL, NULL},

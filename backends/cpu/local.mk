@@ -18,7 +18,8 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
 	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_bf16.c %reldir%/conv2d_converted.c \
 	%reldir%/conv2d_grad_input.c %reldir%/bf16.h %reldir%/bf16.c %reldir%/stored.h \
-	%reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c %reldir%/winograd.h \
+	%reldir%/conv2d_grad_bias.c %reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c \
+	%reldir%/conv2d_grad_weight_winograd.c %reldir%/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \

@@ -89,3 +89,67 @@ void CPU_NAME(winograd_output)(const cpu_winograd_output *o) {
     if (o->stream)
         v_fence();
 }
+
+/* t = A d */
+static inline __attribute__((always_inline)) void transform_tile(const vf d[TILE], vf t[PATCH]) {
+    vf even = d[0] + 0.5f * d[2], odd = P * d[1] + (P / 2) * d[3];
+    t[0] = d[0];
+    t[1] = even + odd;
+    t[2] = even - odd;
+    even = d[0] + 2.0f * d[2];
+    odd = Q * d[1] + (2 * Q) * d[3];
+    t[3] = even + odd;
+    t[4] = even - odd;
+    t[5] = d[3];
+}
+
+void CPU_NAME(winograd_tile)(const float *const *pixels, int64_t channels, int64_t plane, float *to) {
+    for (int64_t c = 0; c < channels; c += VL, to += VL) {
+        vf half[PATCH][TILE];
+        UNROLL for (int j = 0; j < TILE; j++) {
+            vf d[TILE], t[PATCH];
+            UNROLL for (int i = 0; i < TILE; i++)
+                d[i] = v_load(pixels[i * TILE + j] + c);
+            transform_tile(d, t);
+            UNROLL for (int i = 0; i < PATCH; i++)
+                half[i][j] = t[i];
+        }
+        UNROLL for (int i = 0; i < PATCH; i++) {
+            vf t[PATCH];
+            transform_tile(half[i], t);
+            UNROLL for (int j = 0; j < PATCH; j++)
+                v_store(to + (i * PATCH + j) * plane, t[j]);
+        }
+    }
+}
+
+/* w = G^T u */
+static inline __attribute__((always_inline)) void transform_gradient(const vf u[PATCH], vf w[3]) {
+    const vf near = u[1] + u[2], far = u[3] + u[4];
+    w[0] = u[0] - (2.0f / 3) * near + (1.0f / 6) * far;
+    w[1] = (2.0f / 3 * P) * (u[2] - u[1]) + (Q / 6) * (u[3] - u[4]);
+    w[2] = u[5] - (1.0f / 3) * (near - far);
+}
+
+void CPU_NAME(winograd_gradient)(const cpu_winograd_gradient *g) {
+    for (int64_t o = 0; o < g->outputs; o++)
+        for (int64_t c = 0; c < g->width; c += VL) {
+            const float *from = g->from + o * g->width + c;
+            float *dw = g->dw + o * 9 * g->channels + c;
+            vf half[3][PATCH];
+            UNROLL for (int j = 0; j < PATCH; j++) {
+                vf u[PATCH], w[3];
+                UNROLL for (int i = 0; i < PATCH; i++)
+                    u[i] = v_load(from + (i * PATCH + j) * g->plane);
+                transform_gradient(u, w);
+                UNROLL for (int i = 0; i < 3; i++)
+                    half[i][j] = w[i];
+            }
+            UNROLL for (int i = 0; i < 3; i++) {
+                vf w[3];
+                transform_gradient(half[i], w);
+                UNROLL for (int j = 0; j < 3; j++)
+                    v_store(dw + (i * 3 + j) * g->channels, w[j]);
+            }
+        }
+}

@@ -37,11 +37,25 @@ typedef struct cpu_winograd_output {
     int stream;           /* store past the caches */
 } cpu_winograd_output;
 
+/* What the weights' gradient is made of: [outputs][9][channels] from planes of [outputs][width]. */
+typedef struct cpu_winograd_gradient {
+    const float *from;    /* plane i at from + i * plane */
+    int64_t plane, width; /* whole vectors */
+    float *dw;            /* the gradient's first number that these are: */
+    int64_t outputs, channels;
+} cpu_winograd_gradient;
+
 /* winograd_input: plane i of one patch to to + i * plane, from pixels[i] (36 of them, by rows); `soon` are the next
- * patch's, to be fetched meanwhile. `channels` are whole vectors. */
+ * patch's, to be fetched meanwhile. `channels` are whole vectors.
+ *
+ * The gradient by the weights, being that of a bilinear form, goes the same way back: for each patch and its tile dy,
+ * dw = G^T [(A dy A^T) . (B^T x B)] G, of which the product is summed up over all tiles before it is transformed.
+ * winograd_tile: A dy A^T, from pixels[i] (16). winograd_gradient: G^T [.] G. */
 #define CPU_WINOGRAD_LIST(X)                                                                              \
     X(void, winograd_input, (const float *const *pixels, const float *const *soon, int64_t channels,     \
                              int64_t plane, float *to))                                                   \
+    X(void, winograd_tile, (const float *const *pixels, int64_t channels, int64_t plane, float *to))      \
+    X(void, winograd_gradient, (const cpu_winograd_gradient *gradient))                                   \
     X(void, winograd_output, (const cpu_winograd_output *output))
 
 #endif
