@@ -27,4 +27,8 @@ static tl_status prepare(cpu_kernel *kernel) {
     return status;
 }
 
-const cpu_implementation tl__cpu_conv2d_grad_input_implementations[] = {{"gemm", prepare}, {NULL, NULL}};
+const cpu_implementation tl__cpu_conv2d_grad_input_implementations[] = {
+    {"winograd", tl__cpu_conv2d_grad_input_winograd_prepare},
+    {"gemm", prepare},
+    {NULL, NULL},
+};

@@ -17,7 +17,7 @@ enum { X, DY, DW, DBIAS };
 #define LINE 16               /* floats; rows and planes are a line further apart than they are long, or they would lie in
                                * few sets of the caches */
 #define FEWEST_CHANNELS 32    /* with fewer the transforms cost more than is saved, */
-#define FEWEST_TILES 64       /* and with fewer tiles or */
+#define FEWEST_TILES 128      /* and with fewer tiles or */
 #define LARGE (16 << 20)      /* more bytes of sums their transform does */
 #define SUM_TILES 128         /* of a sum; a panel of so many stays in the first cache */
 #define BLOCK (2 * SUM_TILES)

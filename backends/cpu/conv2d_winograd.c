@@ -1,17 +1,19 @@
 /* conv2d_winograd.c: conv2d with constant 3x3 weights, stride 1, by F(4x4, 3x3): patches of x are transformed into 36
- * planes, each of which is multiplied with its plane of transformed weights, and tiles of y are transformed back.
+ * planes, each of which is multiplied with its plane of transformed weights, and tiles of y are transformed back. And
+ * conv2d_grad_input, which is the same of dy with the weights turned: dx has dy's place and y's has x's.
  *
  * Where there are enough tiles, each thread takes blocks of them through all three steps, so small that they stay in
  * its cache. Where there are not, or where the weights are so large that each thread should read a part of them only,
  * the steps are taken one after the other, each by all threads. Neither changes a tile's arithmetic.
  *
- * Whether it is used depends on the layer alone, never on the batch. */
+ * Whether conv2d uses it depends on the layer alone, never on the batch. */
 #include <string.h>
 
 #include "backends/cpu/conv2d.h"
 #include "backends/cpu/kernels.h"
 
 enum { X, W, BIAS, RESIDUAL, Y };
+enum { DY, GRAD_W, ADDEND, MASK, DX };
 
 #define PLANES CPU_WINOGRAD_PLANES
 #define PATCH CPU_WINOGRAD_PATCH
@@ -20,26 +22,31 @@ enum { X, W, BIAS, RESIDUAL, Y };
 #define FEWEST_CHANNELS 32          /* with fewer the transforms cost more than is saved */
 #define LARGE (16 << 20)            /* bytes of transformed weights that are better read once for all threads */
 #define TILES_FOR_LARGE 4          /* in an image; with fewer, weights four times as large are not worth it */
+#define FEWEST_TILES 128           /* for weights that change and are transformed at every run */
 #define STAGED_TILES 192
 #define LEAST_TILES 24
 #define LINE 16                     /* floats; planes are a line further apart than they are long, or they would all lie
                                      * in the same few sets of the cache */
 
 typedef struct plan {
-    cpu_conv2d_shape shape;
+    cpu_conv2d_shape shape;          /* of the convolution that is computed: conv2d's, or that of dy */
     int64_t tiles_y, tiles_x, tiles; /* of an image; of all */
     int64_t width, panels;           /* of outputs */
     int64_t block;                   /* the most tiles at a time */
     bool staged;
     int64_t from_plane, to_plane;    /* floats from plane to plane */
     size_t scratch_bytes;            /* for each block under way */
-    const float *weights;            /* [plane][panel][channel][output] */
+    size_t weight_bytes;
+    const float *weights;            /* [plane][panel][channel][output]; NULL: transformed at every run */
     float zeros[];                   /* a pixel outside */
 } plan;
 
 typedef struct job {
-    cpu_kernel *kernel;
+    const cpu_device *device;
     const plan *plan;
+    const cpu_conv2d_operands *operands;
+    const float *weights; /* transformed */
+    char *scratch;
     int64_t first, count; /* the block: tiles */
     float *from, *to;     /* its planes */
     int stream;
@@ -72,6 +79,21 @@ static void weights_body(void *user, int64_t first, int64_t last, int thread) {
     }
 }
 
+/* The same for dy's convolution, whose outputs are the weights' channels: vectors of them lie side by side. */
+static void turned_body(void *user, int64_t first, int64_t last, int thread) {
+    const job *j = user;
+    const plan *p = j->plan;
+    const int64_t channels = p->shape.channels, outputs = p->shape.out_channels;
+    float *weights = (float *)(uintptr_t)j->weights;
+    (void)thread;
+    for (int64_t item = first; item < last; item++) {
+        int64_t panel = item / channels, c = item % channels, o = panel * p->width;
+        int64_t width = outputs - o < p->width ? outputs - o : p->width;
+        j->device->kernels->winograd_turned(j->operands->weights + c * 9 * outputs + o, outputs, width, channels * outputs,
+                                            weights + o * channels + c * width);
+    }
+}
+
 static tl_status fill_weights(cpu_kernel *kernel, const void *source, void *to, void *user) {
     weights_job j = {user, source, to};
     tl__cpu_parallel(kernel->device, j.plan->panels * j.plan->shape.channels, 16, weights_body, &j);
@@ -84,7 +106,7 @@ static void pixels_of(const job *j, int64_t tile, const float **pixels) {
     const plan *p = j->plan;
     const cpu_conv2d_shape *s = &p->shape;
     int64_t x = tile % p->tiles_x * TILE - s->pad[1], y = tile / p->tiles_x % p->tiles_y * TILE - s->pad[0];
-    const float *image = (const float *)j->kernel->ptr[X] +
+    const float *image = j->operands->from +
                          tile / p->tiles_x / p->tiles_y * s->height * s->width * s->channels;
     for (int64_t a = 0; a < PATCH; a++)
         for (int64_t b = 0; b < PATCH; b++) {
@@ -95,7 +117,7 @@ static void pixels_of(const job *j, int64_t tile, const float **pixels) {
 
 static void transform_patches(const job *j, int64_t first, int64_t last) {
     const plan *p = j->plan;
-    const cpu_kernels *kernels = j->kernel->device->kernels;
+    const cpu_kernels *kernels = j->device->kernels;
     const float *pixels[2][PLANES];
     pixels_of(j, j->first + first, pixels[0]);
     for (int64_t t = first; t < last; t++) {
@@ -116,9 +138,9 @@ static void multiply(const job *j, int64_t first, int64_t last) {
         int64_t row = 0;
         /* The panel that comes next, wherever it is: all planes' together stay in no cache. */
         const int64_t next = item + 1 < last ? item + 1 : first, next_o = next % p->panels * p->width;
-        const float *soon = p->weights + next / p->panels * channels * outputs + next_o * channels;
+        const float *soon = j->weights + next / p->panels * channels * outputs + next_o * channels;
         int64_t soon_bytes = (outputs - next_o < p->width ? outputs - next_o : p->width) * channels * (int64_t)sizeof(float);
-        if (PLANES * channels * outputs * (int64_t)sizeof(float) < (int64_t)j->kernel->device->l2 / 4)
+        if (PLANES * channels * outputs * (int64_t)sizeof(float) < (int64_t)j->device->l2 / 4)
             soon_bytes = 0;
         for (int64_t left = (j->count + GROUP - 1) / GROUP; left > 0; left--) {
             int count = (int)((j->count - row + left - 1) / left);
@@ -130,7 +152,7 @@ static void multiply(const job *j, int64_t first, int64_t last) {
                 .rows = rows,
                 .taps = 1,
                 .depth = channels,
-                .b = p->weights + plane * channels * outputs + o * channels,
+                .b = j->weights + plane * channels * outputs + o * channels,
                 .y = j->to + plane * p->to_plane + o,
                 .at = at,
                 .count = count,
@@ -139,7 +161,7 @@ static void multiply(const job *j, int64_t first, int64_t last) {
                 .b_soon = soon,
                 .b_soon_bytes = soon_bytes,
             };
-            j->kernel->device->kernels->gemm_panel(&panel);
+            j->device->kernels->gemm_panel(&panel);
             row += count;
             soon_bytes = 0;
         }
@@ -149,14 +171,14 @@ static void multiply(const job *j, int64_t first, int64_t last) {
 static void transform_tiles(const job *j, int64_t first, int64_t last) {
     const plan *p = j->plan;
     const cpu_conv2d_shape *s = &p->shape;
-    const float *residual = j->kernel->ptr[RESIDUAL];
+    const cpu_conv2d_operands *operands = j->operands;
     cpu_winograd_output out = {
         .plane = p->to_plane,
         .channels = s->out_channels,
-        .bias = j->kernel->ptr[BIAS],
+        .bias = operands->bias,
         .row = s->out_width * s->out_channels,
         .pixel = s->out_channels,
-        .relu = j->kernel->op.relu,
+        .relu = operands->relu,
         .stream = j->stream,
     };
     for (int64_t t = first; t < last; t++) {
@@ -164,11 +186,12 @@ static void transform_tiles(const job *j, int64_t first, int64_t last) {
         int64_t x = tile % p->tiles_x * TILE, y = tile / p->tiles_x % p->tiles_y * TILE;
         int64_t at = ((tile / p->tiles_x / p->tiles_y * s->out_height + y) * s->out_width + x) * s->out_channels;
         out.from = j->to + t * s->out_channels;
-        out.y = (float *)j->kernel->ptr[Y] + at;
-        out.residual = residual ? residual + at : NULL;
+        out.y = operands->to + at;
+        out.residual = operands->residual ? operands->residual + at : NULL;
+        out.mask = operands->mask ? operands->mask + at : NULL;
         out.height = (int)(s->out_height - y < TILE ? s->out_height - y : TILE);
         out.width = (int)(s->out_width - x < TILE ? s->out_width - x : TILE);
-        j->kernel->device->kernels->winograd_output(&out);
+        j->device->kernels->winograd_output(&out);
     }
 }
 
@@ -181,7 +204,7 @@ static void place(job *j, char *scratch) {
 
 static void local_body(void *user, int64_t first, int64_t last, int thread) {
     job j = *(const job *)user;
-    place(&j, (char *)j.kernel->workspace + (size_t)thread * j.plan->scratch_bytes);
+    place(&j, j.scratch + (size_t)thread * j.plan->scratch_bytes);
     for (int64_t left = (last - first + j.plan->block - 1) / j.plan->block; left > 0; left--) {
         j.first = first;
         j.count = (last - first + left - 1) / left;
@@ -207,19 +230,24 @@ static void tiles_body(void *user, int64_t first, int64_t last, int thread) {
     transform_tiles(user, first, last);
 }
 
-static void run(cpu_kernel *kernel) {
+static void run(cpu_kernel *kernel, const cpu_conv2d_operands *operands) {
     const plan *p = kernel->data;
     const cpu_device *device = kernel->device;
-    job j = {.kernel = kernel, .plan = p};
+    job j = {.device = device, .plan = p, .operands = operands, .weights = p->weights, .scratch = kernel->workspace};
     uint64_t bytes = (uint64_t)(p->tiles / p->tiles_y / p->tiles_x * p->shape.out_height * p->shape.out_width) *
                      (uint64_t)p->shape.out_channels * sizeof(float);
     /* A store past the caches must fill a line. */
-    j.stream = device->kernels->lanes == LINE && cpu_streams(bytes) && kernel->ptr[Y] != kernel->ptr[RESIDUAL];
+    j.stream = device->kernels->lanes == LINE && cpu_streams(bytes) && operands->to != operands->residual;
+    if (!j.weights) {
+        j.weights = (const float *)j.scratch;
+        j.scratch += p->weight_bytes;
+        tl__cpu_parallel(device, p->panels * p->shape.channels, 16, turned_body, &j);
+    }
     if (!p->staged) {
         tl__cpu_parallel(device, p->tiles, p->block, local_body, &j);
         return;
     }
-    place(&j, kernel->workspace);
+    place(&j, j.scratch);
     for (int64_t left = (p->tiles + p->block - 1) / p->block; left > 0; left--) {
         j.count = (p->tiles - j.first + left - 1) / left;
         tl__cpu_parallel(device, j.count, 2, patches_body, &j);
@@ -229,19 +257,45 @@ static void run(cpu_kernel *kernel) {
     }
 }
 
+static void run_forward(cpu_kernel *kernel) {
+    const cpu_conv2d_operands operands = {
+        .from = kernel->ptr[X],
+        .bias = kernel->ptr[BIAS],
+        .residual = kernel->ptr[RESIDUAL],
+        .to = kernel->ptr[Y],
+        .relu = kernel->op.relu,
+    };
+    run(kernel, &operands);
+}
+
+static void run_grad_input(cpu_kernel *kernel) {
+    const cpu_conv2d_operands operands = {
+        .from = kernel->ptr[DY],
+        .weights = kernel->ptr[GRAD_W],
+        .residual = kernel->ptr[ADDEND],
+        .mask = kernel->ptr[MASK],
+        .to = kernel->ptr[DX],
+    };
+    run(kernel, &operands);
+}
+
 /* ---- preparing ---- */
 
+/* What both operations ask for; `s` is the convolution that is computed. */
 static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
-    const int64_t lanes = kernel->device->kernels->lanes;
-    if (kernel->device->winograd == CPU_WINOGRAD_NEVER || (kernel->device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
+    const cpu_device *device = kernel->device;
+    const int64_t lanes = device->kernels->lanes;
+    if (device->winograd == CPU_WINOGRAD_NEVER || (device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
         return false;
     for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1)
+        if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1 || s->pad[i] < 0)
             return false;
-    int64_t tiles = (s->out_height + TILE - 1) / TILE * ((s->out_width + TILE - 1) / TILE);
-    return cpu_is_constant(kernel, W) && s->groups == 1 && s->channels % lanes == 0 && s->out_channels % lanes == 0 &&
-           s->channels >= FEWEST_CHANNELS && s->out_channels >= FEWEST_CHANNELS &&
-           (tiles >= TILES_FOR_LARGE || PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE);
+    return s->groups == 1 && s->channels % lanes == 0 && s->out_channels % lanes == 0 && s->channels >= FEWEST_CHANNELS &&
+           s->out_channels >= FEWEST_CHANNELS;
+}
+
+static bool is_large(const plan *p) {
+    return p->weight_bytes >= LARGE;
 }
 
 /* What passes between the caches for each tile decides: a block that stays in the second cache has its planes there, and
@@ -270,33 +324,70 @@ static void choose_block(const cpu_device *device, plan *p) {
     p->scratch_bytes = (size_t)(PLANES * (p->from_plane + p->to_plane)) * sizeof(float);
 }
 
-tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
+/* Makes kernel->data for the convolution `s`. */
+static tl_status create(cpu_kernel *kernel, const cpu_conv2d_shape *s) {
     cpu_device *device = kernel->device;
+    if (!suits(kernel, s))
+        return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: not a convolution for Winograd's algorithm");
+    plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s->channels * sizeof(float));
+    if (!p)
+        return TL_ERROR_MEMORY;
+    *p = (plan){.shape = *s, .width = device->kernels->gemm_width()};
+    memset(p->zeros, 0, (size_t)s->channels * sizeof(float));
+    p->tiles_y = (s->out_height + TILE - 1) / TILE;
+    p->tiles_x = (s->out_width + TILE - 1) / TILE;
+    p->tiles = s->images * p->tiles_y * p->tiles_x;
+    p->panels = (s->out_channels + p->width - 1) / p->width;
+    p->weight_bytes = (size_t)(PLANES * s->channels * s->out_channels) * sizeof(float);
+    choose_block(device, p);
+    kernel->base.workspace = (uint64_t)(p->staged ? 1 : device->threads) * p->scratch_bytes;
+    return TL_OK;
+}
+
+tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
     cpu_conv2d_shape s;
     tl_status status = tl__cpu_expect(kernel, "fffff");
     if (status == TL_OK)
         status = tl__cpu_conv2d_shape(kernel, X, W, Y, &s);
+    if (status == TL_OK)
+        status = create(kernel, &s);
     if (status != TL_OK)
         return status;
-    if (!suits(kernel, &s))
-        return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d: not a form for Winograd's algorithm");
-    plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s.channels * sizeof(float));
-    if (!p)
-        return TL_ERROR_MEMORY;
-    *p = (plan){.shape = s, .width = device->kernels->gemm_width()};
-    memset(p->zeros, 0, (size_t)s.channels * sizeof(float));
-    p->tiles_y = (s.out_height + TILE - 1) / TILE;
-    p->tiles_x = (s.out_width + TILE - 1) / TILE;
-    p->tiles = s.images * p->tiles_y * p->tiles_x;
-    p->panels = (s.out_channels + p->width - 1) / p->width;
-    choose_block(device, p);
-    kernel->base.workspace = (uint64_t)(p->staged ? 1 : device->threads) * p->scratch_bytes;
-    kernel->run = run;
+    plan *p = kernel->data;
+    if (!cpu_is_constant(kernel, W) || (p->tiles_y * p->tiles_x < TILES_FOR_LARGE && is_large(p)))
+        return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d: Winograd's algorithm would be slower");
+    kernel->run = run_forward;
     const void *weights;
-    size_t bytes = (size_t)(PLANES * s.channels * s.out_channels) * sizeof(float);
-    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('W', 0, s.channels, s.out_channels), bytes, fill_weights, p,
-                                     &weights);
+    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('W', 0, s.channels, s.out_channels), p->weight_bytes,
+                                     fill_weights, p, &weights);
     if (status == TL_OK)
         p->weights = weights;
     return status;
+}
+
+tl_status tl__cpu_conv2d_grad_input_winograd_prepare(cpu_kernel *kernel) {
+    cpu_conv2d_shape s;
+    tl_status status = tl__cpu_expect(kernel, "fffff");
+    if (status == TL_OK)
+        status = tl__cpu_conv2d_shape(kernel, DX, GRAD_W, DY, &s);
+    if (status != TL_OK)
+        return status;
+    cpu_conv2d_shape turned = s;
+    turned.height = s.out_height;
+    turned.width = s.out_width;
+    turned.channels = s.out_channels;
+    turned.out_height = s.height;
+    turned.out_width = s.width;
+    turned.out_channels = s.channels;
+    for (int i = 0; i < 2; i++)
+        turned.pad[i] = s.kernel[i] - 1 - s.pad[i];
+    status = create(kernel, &turned);
+    if (status != TL_OK)
+        return status;
+    const plan *p = kernel->data;
+    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && (p->tiles < FEWEST_TILES || is_large(p)))
+        return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d_grad_input: Winograd's algorithm would be slower");
+    kernel->base.workspace += p->weight_bytes;
+    kernel->run = run_grad_input;
+    return TL_OK;
 }

@@ -79,6 +79,8 @@ void CPU_NAME(winograd_output)(const cpu_winograd_output *o) {
                     x += v_load(o->residual + at);
                 if (o->relu)
                     x = v_relu(x);
+                if (o->mask)
+                    x = v_keep(v_load(o->mask + at) > 0, x);
                 if (o->stream)
                     v_stream(o->y + at, x);
                 else
@@ -88,6 +90,39 @@ void CPU_NAME(winograd_output)(const cpu_winograd_output *o) {
     }
     if (o->stream)
         v_fence();
+}
+
+/* t = G w */
+static inline __attribute__((always_inline)) void transform_weights(const vf w[3], vf t[PATCH]) {
+    vf even = (-2.0f / 3) * w[0] - (1.0f / 3) * w[2], odd = (2.0f / 3 * P) * w[1];
+    t[0] = w[0];
+    t[1] = even - odd;
+    t[2] = even + odd;
+    even = (1.0f / 6) * w[0] + (1.0f / 3) * w[2];
+    odd = (Q / 6) * w[1];
+    t[3] = even + odd;
+    t[4] = even - odd;
+    t[5] = w[2];
+}
+
+void CPU_NAME(winograd_turned)(const float *w, int64_t step, int64_t channels, int64_t plane, float *to) {
+    for (int64_t c = 0; c < channels; c += VL, w += VL, to += VL) {
+        vf half[PATCH][3];
+        UNROLL for (int j = 0; j < 3; j++) {
+            vf taps[3], t[PATCH];
+            UNROLL for (int i = 0; i < 3; i++)
+                taps[i] = v_load(w + ((2 - i) * 3 + 2 - j) * step);
+            transform_weights(taps, t);
+            UNROLL for (int i = 0; i < PATCH; i++)
+                half[i][j] = t[i];
+        }
+        UNROLL for (int i = 0; i < PATCH; i++) {
+            vf t[PATCH];
+            transform_weights(half[i], t);
+            UNROLL for (int j = 0; j < PATCH; j++)
+                v_store(to + (i * PATCH + j) * plane, t[j]);
+        }
+    }
 }
 
 /* t = A d */

@@ -30,7 +30,7 @@ typedef struct cpu_winograd_output {
     int64_t plane;
     int64_t channels;     /* whole vectors */
     float *y;             /* the tile's first pixel */
-    const float *bias, *residual; /* NULL: none; the residual is laid out as y */
+    const float *bias, *residual, *mask; /* NULL: none; the latter are laid out as y. Where mask <= 0 y becomes 0 */
     int64_t row, pixel;   /* floats from one row, one pixel, to the next */
     int height, width;    /* how much of the tile there is: 1 .. CPU_WINOGRAD_TILE */
     int relu;
@@ -50,11 +50,14 @@ typedef struct cpu_winograd_gradient {
  *
  * The gradient by the weights, being that of a bilinear form, goes the same way back: for each patch and its tile dy,
  * dw = G^T [(A dy A^T) . (B^T x B)] G, of which the product is summed up over all tiles before it is transformed.
+ * winograd_turned: G w G^T for `channels` whole vectors of filters at w, turned by half a turn, of which tap t is at
+ * w + t * step; plane i to to + i * plane. That is what dy is convolved with for the gradient by x.
  * winograd_tile: A dy A^T, from pixels[i] (16). winograd_gradient: G^T [.] G. */
 #define CPU_WINOGRAD_LIST(X)                                                                              \
     X(void, winograd_input, (const float *const *pixels, const float *const *soon, int64_t channels,     \
                              int64_t plane, float *to))                                                   \
     X(void, winograd_tile, (const float *const *pixels, int64_t channels, int64_t plane, float *to))      \
+    X(void, winograd_turned, (const float *w, int64_t step, int64_t channels, int64_t plane, float *to))  \
     X(void, winograd_gradient, (const cpu_winograd_gradient *gradient))                                   \
     X(void, winograd_output, (const cpu_winograd_output *output))
 

@@ -155,7 +155,7 @@ tl_status tl__graph_mark_exact(tl__graph *graph) {
         return TL_ERROR_MEMORY;
     find_frozen(graph, frozen, &reason);
     for (size_t n = 0; n < graph->node_count; n++)
-        graph->nodes[n].op.exact = !frozen[n] && graph->nodes[n].op.op != TL_OP_CONV2D_GRAD_WEIGHT;
+        graph->nodes[n].op.exact = !frozen[n] && !graph->nodes[n].backward;
     tl__free(graph->context, frozen);
     return TL_OK;
 }

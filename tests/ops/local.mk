@@ -2,7 +2,8 @@
 check_LTLIBRARIES += libtl-test-ops.la
 libtl_test_ops_la_SOURCES = %reldir%/harness.h %reldir%/harness.c %reldir%/device.h %reldir%/device.c \
 	%reldir%/conv_reference.h %reldir%/conv_reference.c %reldir%/conv_common.h %reldir%/conv_common.c \
-	%reldir%/conv_cases.h %reldir%/stored_type.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c
+	%reldir%/conv_cases.h %reldir%/stored_type.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c \
+	%reldir%/winograd_matrices.h %reldir%/winograd_matrices.c
 libtl_test_ops_la_CFLAGS = $(TL_TEST_CFLAGS)
 
 TL_OPS_LDADD = libtl-test-ops.la libtl-cpu.la
@@ -25,7 +26,8 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/relu \
 	%reldir%/stored \
 	%reldir%/upsample2d \
-	%reldir%/winograd
+	%reldir%/winograd \
+	%reldir%/winograd_grad
 check_PROGRAMS += $(TL_OPS_TESTS)
 TESTS += $(TL_OPS_TESTS)
 
@@ -71,6 +73,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_stored_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_winograd_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_winograd_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_winograd_grad_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_winograd_grad_LDADD = $(TL_OPS_LDADD)
 
 TL_OPS_WINOGRAD = %reldir%/conv2d_winograd.sh %reldir%/conv2d_batch_winograd.sh
 TESTS += $(TL_OPS_WINOGRAD)

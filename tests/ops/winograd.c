@@ -15,44 +15,18 @@
 #include <string.h>
 
 #include "tests/ops/conv_common.h"
+#include "tests/ops/winograd_matrices.h"
 
 enum { X, W, BIAS, RESIDUAL, Y };
 
 #define ROUNDINGS 22
 #define MORE_CHANGING 7
-#define P 0.70710678118654752440
-#define Q 1.41421356237309504880
-
-static const double bt[6][6] = {{1, 0, 2.5, 0, 1, 0}, {0, Q, 2, P, 1, 0},  {0, Q, 2, P, 1, 0},
-                                {0, P, .5, Q, 1, 0},  {0, P, .5, Q, 1, 0}, {0, 1, 0, 2.5, 0, 1}};
-static const double g[6][3] = {{1, 0, 0}, {2. / 3, 2. / 3 * P, 1. / 3}, {2. / 3, 2. / 3 * P, 1. / 3},
-                               {1. / 6, Q / 6, 1. / 3}, {1. / 6, Q / 6, 1. / 3}, {0, 0, 1}};
-static const double at[4][6] = {{1, 1, 1, 1, 1, 0}, {0, P, P, Q, Q, 0}, {0, .5, .5, 2, 2, 0}, {0, P / 2, P / 2, 2 * Q, 2 * Q, 1}};
-
-/* to [rows][rows] = m from m^T, from [columns][columns]. */
-static void both_sides(const double *m, int rows, int columns, const double *from, double *to) {
-    double half[6][6];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) {
-            half[i][j] = 0;
-            for (int k = 0; k < columns; k++)
-                half[i][j] += m[i * columns + k] * from[k * columns + j];
-        }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < rows; j++) {
-            double sum = 0;
-            for (int k = 0; k < columns; k++)
-                sum += half[i][k] * m[j * columns + k];
-            to[i * rows + j] = sum;
-        }
-}
-
 /* |G| |w| |G|^T of output o and channel c. */
 static void weights_of(const conv_shape *s, const float *w, int o, int c, double t[36]) {
     double taps[9];
     for (int i = 0; i < 9; i++)
         taps[i] = fabs((double)w[((int64_t)o * 9 + i) * s->c + c]);
-    both_sides(&g[0][0], 6, 3, taps, t);
+    winograd_both_sides(winograd_g, 6, 3, taps, t);
 }
 
 static void patch_of(const conv_shape *s, const float *x, int n, int y0, int x0, int c, double t[36]) {
@@ -62,7 +36,7 @@ static void patch_of(const conv_shape *s, const float *x, int n, int y0, int x0,
         bool inside = y >= 0 && y < s->h && at_x >= 0 && at_x < s->w;
         patch[i] = inside ? fabs((double)x[(((int64_t)n * s->h + y) * s->w + at_x) * s->c + c]) : 0;
     }
-    both_sides(&bt[0][0], 6, 6, patch, t);
+    winograd_both_sides(winograd_bt, 6, 6, patch, t);
 }
 
 /* M for every output, into m. */
@@ -82,7 +56,7 @@ static void magnitudes(const conv_shape *s, const float *x, const float *w, doub
                     for (int c = 0; c < s->c; c++)
                         for (int i = 0; i < 36; i++)
                             sum[i] += weights[((int64_t)o * s->c + c) * 36 + i] * patches[(int64_t)c * 36 + i];
-                    both_sides(&at[0][0], 4, 6, sum, tile);
+                    winograd_both_sides(winograd_at, 4, 6, sum, tile);
                     for (int i = 0; i < 16; i++)
                         if (y + i / 4 < oh && v + i % 4 < ow)
                             m[(((int64_t)n * oh + y + i / 4) * ow + v + i % 4) * s->o + o] = tile[i];
