@@ -107,7 +107,7 @@ static bool check_section(loading *l, const char *where, const char *section)
 
 static bool unknown_key(loading *l, const char *where, const char *section, const char *name)
 {
-    const char *names[64] = {NULL};
+    const char *names[256] = {NULL};
     size_t count = 0;
     for (size_t i = 0; i < cli_key_count && count < CLI_COUNT(names); i++) {
         const cli_key *key = &cli_keys[i];

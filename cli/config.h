@@ -82,6 +82,8 @@ typedef struct cli_config {
     double val_fraction; /* 0: val is a folder, or "" */
     int batch, resize, crop, alpha, decode, workers;
     int masks, ignore; /* masks: 0 auto, otherwise a tl_masks + 1 */
+    int eval, tile;    /* eval: a tl_extent; tile 0: auto */
+    double overlap;
     double mean[3], std[3];
     bool shuffle;
     const char *cache; /* "": auto */

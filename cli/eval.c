@@ -10,7 +10,9 @@
 static const cli_option options[] = {
     {CLI_JSON, "json", NULL, "one JSON object"},
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
-    {CLI_CONFIG, "config", "CONFIG.ini", "of a segmenter: whose [data] masks and [classes] say what masks mean"},
+    {CLI_CONFIG, "config", "CONFIG.ini", "of a segmenter: whose [data] and [classes] say what masks mean, how to judge"},
+    {CLI_CROP, "crop", NULL, "of a segmenter: by the middle square that training sees, not by whole images"},
+    CLI_TILE_OPTIONS,
     CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
 };
@@ -19,7 +21,8 @@ typedef struct request {
     const char *model_path, *data_path, *config_path;
     cli_device_request device;
     int batch;
-    bool json;
+    cli_tiling tiling;
+    bool json, crop;
 } request;
 
 static void print_result(const request *r, const tl_model *model, const tl_dataset *data, const cli_result *result)
@@ -38,6 +41,15 @@ static void print_result(const request *r, const tl_model *model, const tl_datas
     cli_score_print(result);
 }
 
+/* Its IoU says nothing about the model. */
+static void note_absent(const request *r, const cli_result *result)
+{
+    for (size_t i = 0; result->pixels && i < result->classes; i++)
+        if (cli_score_class(result->confusion, result->classes, i).truth == 0)
+            cli_warning("class %zu, \"%s\", is in none of the masks of %s%s", i, result->names[i], r->data_path,
+                        r->crop ? " as far as the crop shows them" : "");
+}
+
 static int evaluate(const request *r, tl_context *context, tl_model *model, const tl_dataset *data)
 {
     tl_device *device = NULL;
@@ -47,12 +59,14 @@ static int evaluate(const request *r, tl_context *context, tl_model *model, cons
     int code = cli_device_open(context, &r->device, &device);
     if (code == CLI_DONE) {
         tl_evaluate_options evaluate_options = {
-            .size = sizeof(evaluate_options), .batch = r->batch, .user = "eval", .on_progress = cli_show_progress};
+            .size = sizeof(evaluate_options), .batch = r->batch, .user = "eval", .on_progress = cli_show_progress,
+            .extent = r->crop ? TL_EXTENT_CROP : TL_EXTENT_WHOLE, .tile = r->tiling.tile, .overlap = r->tiling.overlap};
         tl_status status = tl_evaluate(model, device, data, &evaluate_options, &result.score, confusion);
         cli_progress_end();
-        if (status == TL_OK)
+        if (status == TL_OK) {
             print_result(r, model, data, &result);
-        else
+            note_absent(r, &result);
+        } else
             code = cli_failed(context, status, NULL);
     }
     tl_device_close(device);
@@ -93,7 +107,17 @@ static int check_classes(const request *r, tl_context *context, const tl_model *
     return code;
 }
 
-static int open_masks(const request *r, tl_context *context, const tl_model *model, tl_dataset **data)
+/* What the options leave open, the configuration says. */
+static void take_view(request *r, const cli_config *config)
+{
+    r->crop |= config->eval == TL_EXTENT_CROP && !r->tiling.tile;
+    if (!r->tiling.tile)
+        r->tiling.tile = config->tile;
+    if (!(r->tiling.overlap > 0))
+        r->tiling.overlap = config->overlap;
+}
+
+static int open_masks(request *r, tl_context *context, const tl_model *model, tl_dataset **data)
 {
     cli_config config;
     char error[1024];
@@ -112,22 +136,26 @@ static int open_masks(const request *r, tl_context *context, const tl_model *mod
         code = status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
     }
     free(names);
-    if (r->config_path)
+    if (r->config_path) {
+        take_view(r, &config);
         cli_config_free(&config);
+    }
     return code;
 }
 
-static int open_data(const request *r, tl_context *context, const tl_model *model, tl_dataset **data)
+static int open_data(request *r, tl_context *context, const tl_model *model, tl_dataset **data)
 {
     if (cli_segments(model))
         return open_masks(r, context, model, data);
-    if (r->config_path)
-        return cli_usage("eval", "--config is for masks, and %s tells images apart", r->model_path);
+    if (r->config_path || r->crop || r->tiling.tile || r->tiling.overlap > 0)
+        return cli_usage("eval", "--%s is for masks, and %s tells images apart",
+                         r->config_path ? "config" : r->crop ? "crop" : r->tiling.tile ? "tile" : "tile-overlap",
+                         r->model_path);
     tl_status status = tl_dataset_open(context, r->data_path, data);
     return status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
 }
 
-static int work(const request *r)
+static int work(request *r)
 {
     tl_context *context = cli_context_create();
     tl_model *model = NULL;
@@ -155,17 +183,21 @@ static int run(int argc, char **argv)
     while ((letter = cli_next_option(&cli_eval, argc, argv, &value, &code)) > 0)
         switch (letter) {
         case CLI_JSON: r.json = true; break;
+        case CLI_CROP: r.crop = true; break;
         case CLI_CONFIG: r.config_path = value; break;
         case CLI_BATCH:
             if (!cli_option_int(&cli_eval, "batch", value, 1, 4096, &r.batch))
                 return CLI_USAGE;
             break;
         default:
-            if (cli_device_option(&cli_eval, letter, value, &r.device, &code) && code != CLI_DONE)
+            if ((cli_device_option(&cli_eval, letter, value, &r.device, &code) ||
+                 cli_tile_option(&cli_eval, letter, value, &r.tiling, &code)) && code != CLI_DONE)
                 return code;
         }
     if (letter < 0)
         return code;
+    if (r.crop && r.tiling.tile)
+        return cli_usage("eval", "--crop looks at one square of an image, and --tile at all of it");
     if (argc - optind != 2)
         return cli_usage("eval", "a model and images are needed: tl eval MODEL DATA");
     r.model_path = argv[optind];
@@ -180,7 +212,8 @@ const cli_verb cli_eval = {
     .details = "MODEL is a file that tl train or tl convert wrote. Prints loss, accuracy, precision and recall of each\n"
                "class, and the confusion matrix. DATA of a segmenter is a folder with images/ and masks/, or a CSV file as [data]\n"
                "train names it; IoU, Dice and the share of pixels that are right are printed. Without --config the numbers in\n"
-               "masks are the model's classes, and 255 does not count.\n",
+               "masks are the model's classes, and 255 does not count. Images are judged whole, by every pixel of the\n"
+               "masks.\n",
     .options = options,
     .run = run,
 };

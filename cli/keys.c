@@ -69,6 +69,17 @@ const cli_key cli_keys[] = {
     {"data", "cache_limit", CLI_KEY_SIZE, 0, 1e18, true, "auto", "auto", IN(cache_limit),
      "Bytes that the cache's folder, or with memory the features, may take, as in 500 MB; auto: a quarter of the free "
      "space, at most 32 GiB, or of the memory"},
+    {"data", "eval", CLI_KEY_CHOICE, 0, 0, false, "whole crop", "whole", IN(eval),
+     "For segmentation, what of the images of val is judged: whole, all of it, resized and not cropped, by every "
+     "pixel of the masks at their own size; crop, the middle square that training sees, whose features are in the "
+     "cache, too"},
+    {"data", "tile", CLI_KEY_INT, 64, 16384, false, "auto", "auto", IN(tile),
+     "With eval = whole: images with a longer side, after resizing, go through the network in overlapping tiles of "
+     "this side, rounded up to a multiple of 32; auto: only those that the device has no room for, in the largest tiles "
+     "that fit"},
+    {"data", "tile_overlap", CLI_KEY_REAL, 0, 0.75, true, NULL, "0.25", IN(overlap),
+     "The part of a tile that it shares with the next, at least; up to the middle of it pixels are taken from the "
+     "one, from there on from the other"},
     LATER("data", "group", "Keeps images with one prefix on one side of the split"),
 
     {"model", "arch", CLI_KEY_ARCH, 0, 0, false, NULL, "resnet50", IN(arch), "The network"},

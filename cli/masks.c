@@ -11,14 +11,17 @@ typedef struct group {
     tl_picture *pictures; /* [batch] */
     const cli_image **images;
     int count;
-    tl_predictor *predictor; /* of the last size */
-    int width, height, most; /* that it takes */
+    const tl_picture **list;
+    uint8_t **labels;
+    float **probabilities; /* entries are NULL where nobody wants them */
+    tl_segmenter *segmenter;
 } group;
 
-static void report_failure(cli_masks *m, const cli_image *image)
+/* `where`: NULL where the message names the file. */
+static void report_failure(cli_masks *m, const cli_image *image, const char *where)
 {
     m->failed++;
-    cli_error("%s", tl_context_message(m->context));
+    cli_error("%s%s%s", where ? where : "", where ? ": " : "", tl_context_message(m->context));
     if (!m->list)
         return;
     json_t *object = json_object();
@@ -78,15 +81,13 @@ static tl_status write_overlay(const cli_masks *m, const cli_image *image, const
     return status;
 }
 
-static tl_status write_probabilities(const cli_masks *m, const cli_image *image, const tl_picture *seen, const float *logits)
+static tl_status write_probabilities(const cli_masks *m, const cli_image *image, const tl_picture *seen,
+                                     const float *values)
 {
     const int classes = tl_model_class_count(m->model), height = seen->file_height, width = seen->file_width;
-    float *values = cli_alloc((size_t)classes * (size_t)height * (size_t)width * sizeof(*values));
     char *path = path_for(m, image, ".npy");
-    tl_logits_probabilities(logits, seen->height, seen->width, classes, height, width, values);
     tl_status status = tl_array_save(m->context, path, 3, (const int64_t[]){classes, height, width}, values);
     free(path);
-    free(values);
     return status;
 }
 
@@ -169,63 +170,69 @@ static void report(cli_masks *m, const cli_image *image, const tl_picture *seen,
 /* ---- the work ---- */
 
 /* False after saying why: what cannot be written ends it all. */
-static bool write_one(cli_masks *m, const cli_image *image, const tl_picture *seen, const float *logits)
+static bool write_one(cli_masks *m, const cli_image *image, const tl_picture *seen, const uint8_t *labels,
+                      const float *probabilities)
 {
-    uint8_t *labels = cli_alloc((size_t)seen->file_width * (size_t)seen->file_height);
-    tl_logits_label(logits, seen->height, seen->width, tl_model_class_count(m->model), seen->file_height, seen->file_width,
-                    labels);
     bool made = make_folder(m, image);
     tl_status status = made ? write_mask(m, image, seen, labels) : TL_ERROR_IO;
     if (status == TL_OK && m->overlay)
         status = write_overlay(m, image, seen, labels);
     if (status == TL_OK && m->probabilities)
-        status = write_probabilities(m, image, seen, logits);
+        status = write_probabilities(m, image, seen, probabilities);
     if (status == TL_OK)
         report(m, image, seen, labels);
     else if (made)
         cli_failed(m->context, status, NULL);
-    free(labels);
     return status == TL_OK;
 }
 
-static tl_status ready(cli_masks *m, group *g)
+static bool write_results(cli_masks *m, const group *g)
 {
-    const tl_picture *first = &g->pictures[0];
-    if (g->predictor && g->width == first->width && g->height == first->height && g->most >= g->count)
-        return TL_OK;
-    tl_predictor_destroy(g->predictor);
-    g->predictor = NULL;
-    g->width = first->width;
-    g->height = first->height;
-    g->most = g->count;
-    return tl_predictor_create(m->model, m->device, g->count, first->height, first->width, &g->predictor);
+    for (int i = 0; i < g->count; i++)
+        if (!write_one(m, g->images[i], &g->pictures[i], g->labels[i], g->probabilities[i]))
+            return false;
+    return true;
 }
 
 static bool write_group(cli_masks *m, group *g)
 {
-    size_t pixels = (size_t)g->pictures[0].width * (size_t)g->pictures[0].height, count = (size_t)g->count;
-    size_t logits_each = pixels * (size_t)tl_model_class_count(m->model);
-    uint8_t *rgb = cli_alloc(3 * pixels * count);
-    float *logits = cli_alloc(logits_each * count * sizeof(*logits));
-    for (size_t i = 0; i < count; i++)
-        memcpy(rgb + 3 * pixels * i, g->pictures[i].rgb, 3 * pixels);
-    tl_status status = ready(m, g);
+    for (int i = 0; i < g->count; i++) {
+        size_t pixels = (size_t)g->pictures[i].file_height * (size_t)g->pictures[i].file_width;
+        g->list[i] = &g->pictures[i];
+        g->labels[i] = cli_alloc(pixels);
+        if (m->probabilities)
+            g->probabilities[i] = cli_alloc(pixels * (size_t)tl_model_class_count(m->model) * sizeof(float));
+    }
+    tl_status status = tl_segmenter_run(g->segmenter, g->list, g->count, g->labels, g->probabilities);
     bool ok = true;
-    if (status == TL_OK)
-        status = tl_predictor_run(g->predictor, rgb, g->count, logits);
     if (status == TL_ERROR_SHAPE) /* too small for the network: the next may be larger */
-        for (size_t i = 0; i < count; i++)
-            report_failure(m, g->images[i]);
+        for (int i = 0; i < g->count; i++)
+            report_failure(m, g->images[i], g->images[i]->path);
     else if (status != TL_OK)
         ok = cli_failed(m->context, status, g->images[0]->path) == CLI_DONE;
-    for (size_t i = 0; i < count && status == TL_OK && ok; i++)
-        ok = write_one(m, g->images[i], &g->pictures[i], logits + i * logits_each);
-    free(logits);
-    free(rgb);
-    for (size_t i = 0; i < count; i++)
+    else
+        ok = write_results(m, g);
+    for (int i = 0; i < g->count; i++) {
         tl_picture_release(m->context, &g->pictures[i]);
+        free(g->labels[i]);
+        free(g->probabilities[i]);
+        g->labels[i] = NULL;
+        g->probabilities[i] = NULL;
+    }
     g->count = 0;
     return ok;
+}
+
+#define GROUP_PIXELS 16e6 /* of the images that are held together */
+
+/* Images of one size, as many as go through the network together. */
+static bool joins(const cli_masks *m, const group *g, const tl_picture *next)
+{
+    if (g->count == 0)
+        return true;
+    const tl_picture *first = &g->pictures[0];
+    return first->width == next->width && first->height == next->height && g->count < m->batch &&
+           (double)next->file_width * next->file_height * (g->count + 1) <= GROUP_PIXELS;
 }
 
 static bool write_all(cli_masks *m, group *g)
@@ -237,11 +244,10 @@ static bool write_all(cli_masks *m, group *g)
             return false;
         }
         if (tl_picture_load(m->context, m->images[i].path, tl_model_preprocess(m->model), &next) != TL_OK) {
-            report_failure(m, &m->images[i]);
+            report_failure(m, &m->images[i], NULL);
             continue;
         }
-        bool other = g->count > 0 && (g->pictures[0].width != next.width || g->pictures[0].height != next.height);
-        if ((other || g->count == m->batch) && !write_group(m, g)) {
+        if (!joins(m, g, &next) && !write_group(m, g)) {
             tl_picture_release(m->context, &next);
             return false;
         }
@@ -278,12 +284,24 @@ int cli_masks_write(cli_masks *m)
     if (!names_differ(m))
         return CLI_FAILED;
     cli_catch_signals();
-    group g = {.pictures = cli_alloc((size_t)m->batch * sizeof(*g.pictures)), .images = cli_alloc((size_t)m->batch * sizeof(*g.images))};
-    bool ok = write_all(m, &g);
+    size_t batch = (size_t)m->batch;
+    group g = {.pictures = cli_alloc(batch * sizeof(*g.pictures)),
+               .images = cli_alloc(batch * sizeof(*g.images)),
+               .list = cli_alloc(batch * sizeof(*g.list)),
+               .labels = cli_alloc(batch * sizeof(*g.labels)),
+               .probabilities = cli_alloc(batch * sizeof(*g.probabilities))};
+    memset(g.probabilities, 0, batch * sizeof(*g.probabilities));
+    tl_segmenter_options options = {
+        .size = sizeof(options), .batch = m->batch, .tile = m->tiling.tile, .overlap = m->tiling.overlap};
+    tl_status status = tl_segmenter_create(m->model, m->device, &options, &g.segmenter);
+    bool ok = status == TL_OK ? write_all(m, &g) : cli_failed(m->context, status, NULL) == CLI_DONE;
     for (int i = 0; i < g.count; i++)
         tl_picture_release(m->context, &g.pictures[i]);
-    tl_predictor_destroy(g.predictor);
+    tl_segmenter_destroy(g.segmenter);
     free(g.pictures);
     free(g.images);
+    free(g.list);
+    free(g.labels);
+    free(g.probabilities);
     return ok && !m->failed ? CLI_DONE : CLI_FAILED;
 }

@@ -5,6 +5,7 @@
 #include <tl/tl.h>
 
 #include "cli/json.h"
+#include "cli/options.h"
 
 typedef struct cli_image {
     char *path;
@@ -18,6 +19,7 @@ typedef struct cli_masks {
     const char *folder;
     bool overlay, probabilities;
     int batch; /* images of one size that go through the network together */
+    cli_tiling tiling;
     const cli_image *images;
     size_t count;
     json_t *list; /* receives an object for each image; NULL: a line each is printed */

@@ -139,3 +139,17 @@ bool cli_option_precision(const cli_verb *verb, const char *text, int *precision
     cli_usage(verb->name, "--precision: '%s' is none of fp32, bf16 and fp16", text);
     return false;
 }
+
+bool cli_tile_option(const cli_verb *verb, int letter, const char *value, cli_tiling *tiling, int *code)
+{
+    if (letter == CLI_TILE) {
+        if (!cli_option_int(verb, "tile", value, 64, 16384, &tiling->tile))
+            *code = CLI_USAGE;
+        return true;
+    }
+    if (letter != CLI_TILE_OVERLAP)
+        return false;
+    if (!cli_parse_real(value, &tiling->overlap) || !(tiling->overlap > 0 && tiling->overlap <= 0.75))
+        *code = cli_usage(verb->name, "--tile-overlap: '%s' is not a number above 0, up to 0.75", value);
+    return true;
+}

@@ -29,11 +29,16 @@ extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert
     {CLI_THREADS, "threads", "N", "threads of the CPU backend"},                                                       \
     {CLI_FALLBACK, "fallback", "HOW", "what the device lacks: the CPU does it, and warn (default), allow; or error"}
 
+/* Of segmenters, on images larger than the device has room for; see cli_tile_option. */
+#define CLI_TILE_OPTIONS                                                                                               \
+    {CLI_TILE, "tile", "N", "of a segmenter: larger images in overlapping tiles of N x N pixels"},                     \
+    {CLI_TILE_OVERLAP, "tile-overlap", "PART", "how much of a tile it shares with the next (default: 0.25)"}
+
 /* Numbers of options that have no letter, shared by the verbs. */
 enum {
     CLI_JSON = 256, CLI_DEVICE, CLI_THREADS, CLI_DRY_RUN, CLI_FORCE, CLI_TOP, CLI_ARCH, CLI_CLASSES, CLI_HEAD, CLI_LAYERS,
     CLI_WIDTH, CLI_BGR, CLI_BATCH, CLI_SIZE, CLI_MODE, CLI_FALLBACK, CLI_LIST, CLI_FORGET, CLI_AT, CLI_FORMAT, CLI_PRECISION,
-    CLI_CONFIG, CLI_MASK_DIR, CLI_OVERLAY, CLI_PROBABILITIES
+    CLI_CONFIG, CLI_MASK_DIR, CLI_OVERLAY, CLI_PROBABILITIES, CLI_TILE, CLI_TILE_OVERLAP, CLI_CROP
 };
 
 /* The next option of argv: its letter or number, with *value its argument; 0 at the end, *value then being unused
@@ -42,6 +47,13 @@ enum {
 int cli_next_option(const cli_verb *verb, int argc, char **argv, const char **value, int *code);
 
 void cli_print_help(const cli_verb *verb);
+
+typedef struct cli_tiling {
+    int tile; /* 0: where there must be */
+    double overlap;
+} cli_tiling;
+/* True where the letter is one of CLI_TILE_OPTIONS; *code is not CLI_DONE where its value is wrong, which was said. */
+bool cli_tile_option(const cli_verb *verb, int letter, const char *value, cli_tiling *tiling, int *code);
 
 /* An option's number in minimum .. maximum; false after saying what is wrong. */
 bool cli_option_int(const cli_verb *verb, const char *name, const char *text, int minimum, int maximum, int *value);

@@ -17,6 +17,7 @@ static const cli_option options[] = {
     {CLI_OVERLAY, "overlay", NULL, "of a segmenter: also NAME.overlay.png, the image under its mask"},
     {CLI_PROBABILITIES, "probabilities", NULL, "of a segmenter: also NAME.npy, f32 [classes, height, width]"},
     {CLI_BATCH, "batch", "N", "images at once (default: 8, or as many as there are)"},
+    CLI_TILE_OPTIONS,
     CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
 };
@@ -25,6 +26,7 @@ typedef struct request {
     const char *model_path;
     cli_device_request device;
     int batch, top;
+    cli_tiling tiling;
     bool json, overlay, probabilities;
     const char *mask_dir;
     cli_image *inputs;
@@ -250,8 +252,8 @@ static int with_predictor(request *r, tl_device *device)
 static int with_masks(request *r, tl_device *device)
 {
     cli_masks masks = {.context = r->context, .model = r->model, .device = device, .folder = r->mask_dir, .overlay = r->overlay,
-                       .probabilities = r->probabilities, .batch = r->batch, .images = r->inputs, .count = r->count,
-                       .list = r->json ? r->images : NULL};
+                       .probabilities = r->probabilities, .batch = r->batch, .tiling = r->tiling, .images = r->inputs,
+                       .count = r->count, .list = r->json ? r->images : NULL};
     return cli_masks_write(&masks);
 }
 
@@ -260,7 +262,8 @@ static int check_head(const request *r)
 {
     if (cli_segments(r->model) && !r->mask_dir)
         return cli_usage("predict", "%s labels pixels: where to? --mask-dir DIR", r->model_path);
-    if (!cli_segments(r->model) && (r->mask_dir || r->overlay || r->probabilities))
+    if (!cli_segments(r->model) &&
+        (r->mask_dir || r->overlay || r->probabilities || r->tiling.tile || r->tiling.overlap > 0))
         return cli_usage("predict", "%s tells images apart, not pixels: no mask comes of it", r->model_path);
     return CLI_DONE;
 }
@@ -318,7 +321,8 @@ static int run(int argc, char **argv)
                 return CLI_USAGE;
             break;
         default:
-            if (cli_device_option(&cli_predict, letter, value, &r.device, &code) && code != CLI_DONE)
+            if ((cli_device_option(&cli_predict, letter, value, &r.device, &code) ||
+                 cli_tile_option(&cli_predict, letter, value, &r.tiling, &code)) && code != CLI_DONE)
                 return code;
         }
     if (letter < 0)

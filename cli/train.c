@@ -164,6 +164,9 @@ static void fill_options(training *t)
     t->options.cache_folder = strcmp(config->cache, "memory") ? config->cache : NULL;
     t->options.cache_limit = config->cache_limit;
     t->options.precision = (tl_precision)config->precision;
+    t->options.extent = (tl_extent)config->eval;
+    t->options.tile = config->tile;
+    t->options.overlap = config->overlap;
     t->options.stages = t->stages;
     t->options.stage_count = config->stage_count;
     t->options.user = t;

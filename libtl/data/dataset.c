@@ -9,6 +9,7 @@ static void names_release(tl_context *context, tl__names *names) {
     if (names->masks)
         tl__free(context, names->masks->colours);
     tl__free(context, names->masks);
+    tl__free(context, names->pixels);
     tl__free(context, names->class_text);
     tl__free(context, names->classes);
     tl__free(context, names->text);

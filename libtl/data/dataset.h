@@ -16,6 +16,7 @@ typedef struct tl__image_entry {
         size_t mask_at;
         const char *mask; /* NULL: none */
     };
+    const uint32_t *pixels; /* [256] of its mask by label; NULL: not counted yet */
     uint32_t folder; /* bytes of the path before the file's name, without the '/' */
     int32_t label;
 } tl__image_entry;
@@ -29,6 +30,7 @@ typedef struct tl__names {
     size_t class_count;
     char *class_text;     /* of masks: the classes' names */
     tl__mask_rule *masks; /* NULL: the classes are of images */
+    uint32_t (*pixels)[256]; /* that entries point to; NULL: none do */
 } tl__names;
 
 struct tl_dataset {
@@ -52,6 +54,11 @@ void tl__dataset_settle(tl_dataset *dataset);
 /* Fills an empty data set with what the folder holds. Errors as tl_dataset_open; what was begun stays in the data set.
  */
 tl_status tl__dataset_scan(tl_dataset *dataset, const char *folder);
+
+/* The image with most pixels once it is resized but not cropped, by the files' headers; the first of equals. Errors as
+ * tl_image_load. */
+tl_status tl__dataset_largest(tl_context *context, const tl_dataset *dataset, const tl_preprocess *preprocess,
+                              size_t *index, int *height, int *width);
 
 /* The same with masks, whose rule is in place. Errors as
  * tl_dataset_open_masks. */

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "data/dataset.h"
 #include "data/reader.h"
 
 static const tl_preprocess imagenet = {
@@ -54,7 +55,7 @@ tl_status tl_image_load(tl_context *context, const char *path, const tl_preproce
     return status;
 }
 
-static tl_status load_whole(tl__reader *reader, const char *path, tl_picture *out) {
+tl_status tl__reader_picture(tl__reader *reader, const char *path, tl_picture *out) {
     tl__resampler *resampler = &reader->resampler;
     resampler->crop = 0;
     TL__TRY(tl__reader_load(reader, path, NULL));
@@ -75,7 +76,7 @@ tl_status tl_picture_load(tl_context *context, const char *path, const tl_prepro
         return tl__fail(context, TL_ERROR_ARGUMENT, "tl_picture_load needs a path and a picture whose size is set");
     tl__reader *reader;
     TL__TRY(tl__reader_create(context, preprocess, &reader));
-    tl_status status = load_whole(reader, path, picture);
+    tl_status status = tl__reader_picture(reader, path, picture);
     if (status == TL_OK && reader->notice[0])
         tl__log(context, TL_LOG_WARNING, "%s", reader->notice);
     tl__reader_destroy(reader);
@@ -85,6 +86,34 @@ tl_status tl_picture_load(tl_context *context, const char *path, const tl_prepro
 void tl_picture_release(tl_context *context, tl_picture *picture) {
     tl__free(context, picture->rgb);
     picture->rgb = NULL;
+}
+
+static tl_status find_largest(tl__reader *reader, const tl_dataset *dataset, size_t *index, int *height, int *width) {
+    int64_t most = 0;
+    for (size_t i = 0; i < dataset->count; i++) {
+        TL__TRY(tl__reader_look(reader, dataset->images[i].path));
+        if (i % 64 == 0 && tl__cancelled(reader->context))
+            return tl__fail(reader->context, TL_CANCELLED, "cancelled while reading the headers of images");
+        const int64_t rows = reader->resampler.y.size_out, columns = reader->resampler.x.size_out;
+        if (rows * columns > most) {
+            most = rows * columns;
+            *index = i;
+            *height = (int)rows;
+            *width = (int)columns;
+        }
+    }
+    return TL_OK;
+}
+
+tl_status tl__dataset_largest(tl_context *context, const tl_dataset *dataset, const tl_preprocess *preprocess,
+                              size_t *index, int *height, int *width) {
+    tl__reader *reader;
+    *index = 0;
+    *height = *width = 1;
+    TL__TRY(tl__reader_create(context, preprocess, &reader));
+    tl_status status = find_largest(reader, dataset, index, height, width);
+    tl__reader_destroy(reader);
+    return status;
 }
 
 void tl_image_normalize(const tl_preprocess *preprocess, const uint8_t *rgb, size_t pixels, float *out) {

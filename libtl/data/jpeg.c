@@ -210,6 +210,8 @@ static tl_status read_image(struct tl__jpeg *j) {
         return tl__fail(reader->context, TL_ERROR_FORMAT, "%s: a JPEG of %d bits", name, j->info.data_precision);
     int eighths;
     TL__TRY(tl__reader_begin(reader, j->info.image_width, j->info.image_height, &eighths));
+    if (reader->look)
+        return TL_OK;
     j->info.scale_num = (unsigned)eighths;
     j->info.scale_denom = 8;
     jpeg_start_decompress(&j->info);

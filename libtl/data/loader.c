@@ -32,6 +32,7 @@ typedef struct slot {
     uint8_t *rgb;
     int32_t *labels;
     uint32_t *indices;
+    tl__whole_image whole; /* in the place of pixels and labels */
     int pending; /* images that are not in yet */
 } slot;
 
@@ -110,7 +111,7 @@ static tl_status load(worker *w, uint32_t index, uint64_t epoch, uint8_t *rgb) {
     }
     tl_status status = l->masks ? tl__reader_mask(w->reader, mask, l->masks) : TL_OK;
     if (status == TL_OK && l->options.labels_only)
-        status = tl__reader_pretend(w->reader, path);
+        status = tl__reader_look(w->reader, path);
     else if (status == TL_OK)
         status = tl__reader_load(w->reader, path, rgb);
     if (status == TL_OK && l->masks)
@@ -138,6 +139,24 @@ static size_t cached_bytes(const tl__loader *l) {
     return l->image_bytes + (l->masks ? l->label_count : 0);
 }
 
+static void notice(worker *w) {
+    tl__loader *l = w->loader;
+    if (w->reader->notice[0] && !l->noticed && !l->notice[0])
+        memcpy(l->notice, w->reader->notice, sizeof l->notice);
+}
+
+/* Unlocks the mutex meanwhile. */
+static tl_status fetch_whole(worker *w, uint32_t index, tl__whole_image *out) {
+    tl__loader *l = w->loader;
+    pthread_mutex_unlock(&l->mutex);
+    tl_status status = tl__whole_image_load(w->reader, tl_dataset_path(l->dataset, index),
+                                            tl_dataset_mask(l->dataset, index), l->masks, out);
+    pthread_mutex_lock(&l->mutex);
+    if (status == TL_OK)
+        notice(w);
+    return status;
+}
+
 /* From the file or from the cache. Unlocks the mutex meanwhile. */
 static tl_status fetch(worker *w, uint32_t index, uint8_t *rgb, int32_t *labels) {
     tl__loader *l = w->loader;
@@ -160,8 +179,8 @@ static tl_status fetch(worker *w, uint32_t index, uint8_t *rgb, int32_t *labels)
     pthread_mutex_lock(&l->mutex);
     if (filling)
         l->cache_state[index] = status == TL_OK ? CACHED_READY : CACHED_NOT;
-    if (state != CACHED_READY && status == TL_OK && w->reader->notice[0] && !l->noticed && !l->notice[0])
-        memcpy(l->notice, w->reader->notice, sizeof l->notice);
+    if (state != CACHED_READY && status == TL_OK)
+        notice(w);
     return status;
 }
 
@@ -171,7 +190,10 @@ static void take(worker *w) {
     slot *s = &l->slots[position / batch % (size_t)l->slot_count];
     l->busy++;
     size_t place = position % batch;
-    tl_status status = fetch(w, l->order[position], s->rgb + place * l->image_bytes, s->labels + place * l->label_count);
+    uint32_t index = l->order[position];
+    tl_status status = l->options.whole
+                           ? fetch_whole(w, index, &s->whole)
+                           : fetch(w, index, s->rgb + place * l->image_bytes, s->labels + place * l->label_count);
     l->busy--;
     if (status != TL_OK && position < l->failed_at) {
         l->failed_at = position;
@@ -221,7 +243,7 @@ static tl_status slots_create(tl__loader *l) {
 
 /* What cannot be kept is decoded again. */
 static void cache_create(tl__loader *l) {
-    uint64_t fit = l->random ? 0 : l->options.cache_bytes / cached_bytes(l);
+    uint64_t fit = l->random || !l->options.cache_bytes ? 0 : l->options.cache_bytes / cached_bytes(l);
     size_t images = tl_dataset_size(l->dataset);
     size_t count = fit < images ? (size_t)fit : images;
     if (!count)
@@ -287,11 +309,13 @@ static tl_status fill(tl__loader *l, const tl_preprocess *preprocess) {
     tl_preprocess p;
     TL__TRY(tl__preprocess_take(l->context, preprocess, &p));
     l->crop = p.crop;
-    l->image_bytes = l->options.labels_only ? 0 : (size_t)p.crop * (size_t)p.crop * 3;
+    l->image_bytes = l->options.labels_only || l->options.whole ? 0 : (size_t)p.crop * (size_t)p.crop * 3;
     l->masks = l->dataset->names->masks;
-    l->label_count = l->masks ? (size_t)p.crop * (size_t)p.crop : 1;
+    l->label_count = l->masks && !l->options.whole ? (size_t)p.crop * (size_t)p.crop : 1;
     if (l->options.labels_only && (!l->masks || l->options.augment))
         return tl__fail(l->context, TL_ERROR_ARGUMENT, "labels alone are of masks that do not change");
+    if (l->options.whole && (!l->masks || l->options.augment || l->options.batch != 1 || l->options.cache_bytes))
+        return tl__fail(l->context, TL_ERROR_ARGUMENT, "whole images come one by one, with masks, as they are");
     if (l->options.augment)
         TL__TRY(tl__augment_take(l->context, l->options.augment, &l->augment));
     l->random = l->options.augment && tl_augment_is_random(&l->augment);
@@ -360,6 +384,7 @@ void tl__loader_destroy(tl__loader *loader) {
         tl__free(loader->context, loader->slots[i].rgb);
         tl__free(loader->context, loader->slots[i].labels);
         tl__free(loader->context, loader->slots[i].indices);
+        tl__whole_image_free(loader->context, &loader->slots[i].whole);
     }
     tl__free(loader->context, loader->slots);
     tl__free(loader->context, loader->cache);
@@ -374,6 +399,7 @@ static void slot_fill_in(tl__loader *l, size_t number) {
     size_t batch = (size_t)l->options.batch, first = number * batch;
     slot *s = &l->slots[number % (size_t)l->slot_count];
     s->pending = 0;
+    tl__whole_image_free(l->context, &s->whole); /* what nobody has taken */
     for (size_t i = 0; i < batch && first + i < l->count; i++, s->pending++) {
         s->indices[i] = l->order[first + i];
         if (!l->masks)
@@ -476,21 +502,26 @@ static tl_status advance(tl__loader *l, slot **out, size_t *images) {
     return TL_OK;
 }
 
-tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
-                          int *count) {
+/* *s is NULL after the last batch. */
+static tl_status next_slot(tl__loader *loader, slot **s, size_t *images) {
     if (tl__cancelled(loader->context))
         return tl__fail(loader->context, TL_CANCELLED, "cancelled while reading images");
-    slot *s = NULL;
-    size_t images;
+    *s = NULL;
     pthread_mutex_lock(&loader->mutex);
-    tl_status status = advance(loader, &s, &images);
+    tl_status status = advance(loader, s, images);
     bool odd = loader->notice[0] && !loader->noticed;
     loader->noticed |= odd; /* nobody writes the notice any more */
     pthread_mutex_unlock(&loader->mutex);
     if (odd)
         tl__log(loader->context, TL_LOG_WARNING, "%s (not said again for other images)", loader->notice);
-    if (status != TL_OK)
-        return status;
+    return status;
+}
+
+tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
+                          int *count) {
+    slot *s;
+    size_t images;
+    TL__TRY(next_slot(loader, &s, &images));
     if (rgb)
         *rgb = s ? s->rgb : NULL;
     if (labels)
@@ -498,5 +529,17 @@ tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t
     if (indices)
         *indices = s ? s->indices : NULL;
     *count = (int)images;
+    return TL_OK;
+}
+
+tl_status tl__loader_next_whole(tl__loader *loader, tl__whole_image *image, uint32_t *index) {
+    slot *s;
+    size_t images;
+    TL__TRY(next_slot(loader, &s, &images));
+    *image = s ? s->whole : (tl__whole_image){.labels = NULL};
+    if (s) {
+        *index = s->indices[0];
+        s->whole = (tl__whole_image){.labels = NULL};
+    }
     return TL_OK;
 }

@@ -11,6 +11,7 @@
 #include <tl/image.h>
 
 #include "core/core.h"
+#include "data/mask.h"
 
 typedef struct tl__loader tl__loader;
 
@@ -20,7 +21,8 @@ typedef struct tl__loader_options {
     int ahead;            /* batches that may be ready before they are asked for; 0: 2 */
     uint64_t cache_bytes; /* pixels kept for the next epochs: as many images as fit, crop * crop * 3 bytes each, with a mask
                            * 4; none where images change from epoch to epoch */
-    bool labels_only;     /* of a data set with masks: no pixels, and images are not opened */
+    bool labels_only;     /* of a data set with masks: no pixels, and of images only the header is read, for their size */
+    bool whole;           /* of a data set with masks: images of any size, for tl__loader_next_whole; batch is 1 */
     const tl_augment *augment; /* NULL, or random changes; copied */
 } tl__loader_options;
 
@@ -46,6 +48,10 @@ void tl__loader_set_epoch(tl__loader *loader, uint64_t epoch);
  * make sense. What is odd about images that can be read is logged once per loader. */
 tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
                           int *count);
+
+/* The next image of a loader of whole ones, and its number; it becomes the caller's to free. After the last, *image is
+ * empty. Errors as tl__loader_next. */
+tl_status tl__loader_next_whole(tl__loader *loader, tl__whole_image *image, uint32_t *index);
 
 /* How many threads decode where nobody says: one for each processor this process may use, at most 8. */
 int tl__loader_processors(void);

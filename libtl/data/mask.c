@@ -73,12 +73,17 @@ static void nearest(const tl__axis *axis, int extent, uint32_t *from) {
     }
 }
 
-tl_status tl__mask_show(tl__reader *reader, const char *image, const char *mask, uint8_t *labels) {
-    const tl__resampler *r = &reader->resampler;
-    const tl__axis *x = &r->x, *y = &r->y;
+static tl_status check_sizes(const tl__reader *reader, const char *image, const char *mask) {
     if (reader->mask_width != reader->width || reader->mask_height != reader->height)
         return tl__fail(reader->context, TL_ERROR_DATA, "%s: %d x %d pixels, and its image %s has %d x %d", mask,
                         reader->mask_width, reader->mask_height, image, reader->width, reader->height);
+    return TL_OK;
+}
+
+tl_status tl__mask_show(tl__reader *reader, const char *image, const char *mask, uint8_t *labels) {
+    const tl__resampler *r = &reader->resampler;
+    const tl__axis *x = &r->x, *y = &r->y;
+    TL__TRY(check_sizes(reader, image, mask));
     uint32_t *columns = tl__alloc(reader->context, ((size_t)x->out + (size_t)y->out) * sizeof *columns);
     if (!columns)
         return TL_ERROR_MEMORY;
@@ -95,6 +100,29 @@ tl_status tl__mask_show(tl__reader *reader, const char *image, const char *mask,
     }
     tl__free(reader->context, columns);
     return TL_OK;
+}
+
+/* ---- whole ---- */
+
+tl_status tl__whole_image_load(tl__reader *reader, const char *image, const char *mask, const tl__mask_rule *rule,
+                               tl__whole_image *out) {
+    tl__whole_image made = {.picture.size = sizeof made.picture};
+    reader->resampler.crop = 0;
+    TL__TRY(tl__reader_mask(reader, mask, rule));
+    TL__TRY(tl__reader_look(reader, image)); /* before it is decoded */
+    TL__TRY(check_sizes(reader, image, mask));
+    TL__TRY(tl__reader_picture(reader, image, &made.picture));
+    made.labels = reader->mask;
+    reader->mask = NULL;
+    reader->mask_capacity = 0;
+    *out = made;
+    return TL_OK;
+}
+
+void tl__whole_image_free(tl_context *context, tl__whole_image *image) {
+    tl_picture_release(context, &image->picture);
+    tl__free(context, image->labels);
+    image->labels = NULL;
 }
 
 /* ---- for callers outside ---- */

@@ -12,6 +12,7 @@
 
 typedef struct counting {
     const tl_dataset *dataset;
+    uint32_t (*each)[256]; /* NULL: nobody asks */
     pthread_mutex_t mutex; /* of all below */
     size_t next;           /* mask to be read */
     size_t failed_at;      /* the first that failed, SIZE_MAX */
@@ -54,10 +55,25 @@ static void stop(counting *w) {
     pthread_mutex_unlock(&w->mutex);
 }
 
+static tl_status count_one(counter *c, size_t index, uint32_t counts[256]) {
+    const tl__image_entry *entry = &c->work->dataset->images[index];
+    memset(counts, 0, 256 * sizeof *counts);
+    if (entry->pixels) {
+        memcpy(counts, entry->pixels, 256 * sizeof *counts);
+        return TL_OK;
+    }
+    TL__TRY(tl__reader_mask(c->reader, entry->mask, c->work->dataset->names->masks));
+    size_t pixels = (size_t)c->reader->mask_width * (size_t)c->reader->mask_height;
+    for (size_t p = 0; p < pixels; p++)
+        counts[c->reader->mask[p]]++;
+    return TL_OK;
+}
+
 /* `caller`: the context that says whether to go on; NULL in the other threads. */
 static void count_some(counter *c, tl_context *caller) {
     counting *w = c->work;
     int64_t counts[256] = {0};
+    uint32_t own[256];
     size_t index;
     for (;;) {
         if (caller && tl__cancelled(caller)) {
@@ -67,14 +83,14 @@ static void count_some(counter *c, tl_context *caller) {
         }
         if (!take(w, &index))
             break;
-        tl_status status = tl__reader_mask(c->reader, w->dataset->images[index].mask, w->dataset->names->masks);
+        uint32_t *one = w->each ? w->each[index] : own;
+        tl_status status = count_one(c, index, one);
         if (status != TL_OK) {
             note_failure(w, index, status, tl_context_message(c->context));
             continue;
         }
-        size_t pixels = (size_t)c->reader->mask_width * (size_t)c->reader->mask_height;
-        for (size_t p = 0; p < pixels; p++)
-            counts[c->reader->mask[p]]++;
+        for (int i = 0; i < 256; i++)
+            counts[i] += one[i];
     }
     pthread_mutex_lock(&w->mutex);
     for (int i = 0; i < 256; i++)
@@ -128,8 +144,8 @@ static tl_status count_all(tl_context *context, counting *w) {
     return w->failed_at == SIZE_MAX ? TL_OK : tl__fail(context, w->status, "%s", w->message);
 }
 
-tl_status tl__masks_count(tl_context *context, const tl_dataset *dataset, int64_t counts[256]) {
-    counting w = {.dataset = dataset, .failed_at = SIZE_MAX};
+tl_status tl__masks_count(tl_context *context, const tl_dataset *dataset, int64_t counts[256], uint32_t (*each)[256]) {
+    counting w = {.dataset = dataset, .each = each, .failed_at = SIZE_MAX};
     if (pthread_mutex_init(&w.mutex, NULL))
         return tl__fail(context, TL_ERROR_MEMORY, "out of memory for a lock");
     tl_status status = count_all(context, &w);
@@ -142,7 +158,7 @@ tl_status tl_dataset_count_pixels(tl_context *context, const tl_dataset *dataset
     int64_t all[256];
     if (!dataset || !dataset->names->masks || !counts)
         return tl__fail(context, TL_ERROR_ARGUMENT, "tl_dataset_count_pixels needs a data set with masks and room for counts");
-    TL__TRY(tl__masks_count(context, dataset, all));
+    TL__TRY(tl__masks_count(context, dataset, all, NULL));
     memcpy(counts, all, dataset->names->class_count * sizeof *counts);
     if (ignored)
         *ignored = all[TL_IGNORED];

@@ -215,6 +215,8 @@ static tl_status read_image(decoder *d) {
     png_read_info(d->png, d->info);
     d->height = png_get_image_height(d->png, d->info);
     TL__TRY(tl__reader_begin(d->reader, png_get_image_width(d->png, d->info), d->height, NULL));
+    if (d->reader->look)
+        return TL_OK;
     set_conversion(d);
     int passes = png_set_interlace_handling(d->png);
     png_read_update_info(d->png, d->info);

@@ -193,10 +193,10 @@ tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_r
     return status;
 }
 
-tl_status tl__reader_pretend(tl__reader *reader, const char *path) {
-    reader->source = (tl__source){.name = path, .fd = -1};
-    tl_status status = tl__reader_begin(reader, (uint32_t)reader->mask_width, (uint32_t)reader->mask_height, NULL);
-    reader->source = (tl__source){.fd = -1};
+tl_status tl__reader_look(tl__reader *reader, const char *path) {
+    reader->look = true;
+    tl_status status = tl__reader_load(reader, path, NULL);
+    reader->look = false;
     return status;
 }
 

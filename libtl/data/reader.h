@@ -30,6 +30,7 @@ typedef struct tl__reader {
     uint8_t *pixels; /* the decoders': rows */
     size_t pixels_capacity;
     int width, height; /* of the image that was begun last, in its file */
+    bool look;         /* only the header is read: the decoders end once the resampling has begun */
     const tl__change *change; /* NULL: images are resized and cropped; otherwise its box is taken where it has one */
     uint8_t *mask;            /* the one that was read last, mask_width * mask_height labels */
     size_t mask_capacity;
@@ -51,11 +52,15 @@ void tl__reader_destroy(tl__reader *reader);
 tl_status tl__reader_load(tl__reader *reader, const char *path, uint8_t *rgb);
 tl_status tl__reader_decode(tl__reader *reader, const char *name, const void *data, size_t size, uint8_t *rgb);
 
+/* As tl_picture_load; the pixels are the reader's context's. A reader of pictures has no crop from then on. */
+tl_status tl__reader_picture(tl__reader *reader, const char *path, tl_picture *out);
+
 /* Reads a mask whole, into reader->mask. Errors as tl_mask_load. */
 tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_rule *rule);
 
-/* As if an image of the size of the mask had been read: its labels can be shown then. TL_ERROR_MEMORY. */
-tl_status tl__reader_pretend(tl__reader *reader, const char *path);
+/* Reads the header alone: width and height are known then, and labels can be shown as if the image had been read.
+ * Errors as tl_image_load, of what the header tells. */
+tl_status tl__reader_look(tl__reader *reader, const char *path);
 
 /* ---- between reader.c and the decoders ---- */
 

@@ -257,12 +257,20 @@ static tl_status set_names(tl_dataset *d, const tl_masks_options *options) {
     return TL_OK;
 }
 
-/* The number of classes is one more than the largest in the masks. */
+#define MOST_KEPT 65536 /* masks whose counts stay, a kilobyte each */
+
+/* The number of classes is one more than the largest in the masks. What was counted is not counted again for weights. */
 static tl_status find_classes(tl_dataset *d) {
     int64_t counts[256];
     tl__mask_rule *rule = d->names->masks;
     rule->classes = 255;
-    TL__TRY(tl__masks_count(d->context, d, counts));
+    uint32_t(*each)[256] = d->count <= MOST_KEPT ? tl__alloc(d->context, d->count * sizeof *each) : NULL;
+    if (!each && d->count <= MOST_KEPT)
+        return TL_ERROR_MEMORY;
+    d->names->pixels = each;
+    TL__TRY(tl__masks_count(d->context, d, counts, each));
+    for (size_t i = 0; each && i < d->count; i++)
+        d->images[i].pixels = each[i];
     size_t most = 255;
     while (most && !counts[most - 1])
         most--;

@@ -141,6 +141,7 @@ static tl_status run_transfer(tl__plan *plan, const tl__step *step) {
     tl__arena *source = tl__plan_arena(plan, from->device), *target = tl__plan_arena(plan, to->device);
     tl_view from_view = slot_view(plan, step->from), to_view = slot_view(plan, step->to);
     uint64_t bytes = from_view.bytes < to_view.bytes ? from_view.bytes : to_view.bytes;
+    bytes = bytes < plan->staging_bytes ? bytes : plan->staging_bytes; /* both slots may be rounded up behind the value */
     from_view.bytes = to_view.bytes = bytes;
     TL__TRY(tl__device_queue_read(source->device, source->queue, &from_view, plan->staging));
     return tl__device_queue_write(target->device, target->queue, &to_view, plan->staging);

@@ -3,12 +3,20 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/judge.h"
+
 tl_status tl__data_fits(const tl_model *model, const tl_dataset *dataset) {
     const bool masks = tl_dataset_has_masks(dataset), segments = tl__model_segments(model);
     if (masks && !segments)
         return tl__fail(model->context, TL_ERROR_DATA, "the data have masks, but the network's head tells images apart, not pixels");
     if (segments && !masks)
         return tl__fail(model->context, TL_ERROR_DATA, "the network's head tells pixels apart, but the data have no masks");
+    return TL_OK;
+}
+
+tl_status tl__extent_check(tl_context *context, tl_extent extent) {
+    if (extent != TL_EXTENT_WHOLE && extent != TL_EXTENT_CROP)
+        return tl__fail(context, TL_ERROR_ARGUMENT, "extent = %d is unknown", (int)extent);
     return TL_OK;
 }
 
@@ -103,6 +111,35 @@ static void report(void *user, int64_t done, int64_t total) {
     r->options->on_progress(r->options->user, &progress);
 }
 
+static tl_status log_plan(void *user, const tl__plan *plan) {
+    (void)user;
+    tl__plan_log(plan);
+    return TL_OK;
+}
+
+static tl_status evaluate_whole(tl_model *model, tl_device *device, const tl_dataset *dataset,
+                                const tl_evaluate_options *options, tl__tally *tally) {
+    tl__engine *engine = NULL;
+    tl__judge *judge = NULL;
+    reporter r = {options, tl__seconds()};
+    tl_status status = tl__engine_create(model, device, &engine);
+    if (status == TL_OK) {
+        const tl__whole_options whole = {.engine = engine,
+                                         .batch = tl__engine_chunk(engine, options->batch ? options->batch : 32),
+                                         .tile = options->tile,
+                                         .overlap = options->overlap};
+        status = tl__judge_create(&(tl__judge_options){.whole = whole, .dataset = dataset, .workers = options->workers},
+                                  &judge);
+    }
+    if (status == TL_OK)
+        status = tl__judge_prepare(judge, NULL, log_plan);
+    if (status == TL_OK)
+        status = tl__judge_run(judge, report, &r, tally);
+    tl__judge_destroy(judge);
+    tl__engine_destroy(engine);
+    return status;
+}
+
 /* The parts in the order in which they are made; each is destroyed where it was. */
 static tl_status evaluate(tl_model *model, tl_device *device, const tl_dataset *dataset, const tl_evaluate_options *options, tl__tally *tally) {
     tl__engine *engine = NULL;
@@ -134,6 +171,7 @@ tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *data
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     if (o.batch < 0 || o.batch > 65536)
         return tl__fail(context, TL_ERROR_ARGUMENT, "batch = %d is not 1 to 65536", o.batch);
+    TL__TRY(tl__extent_check(context, o.extent));
     TL__TRY(tl__data_fits(model, dataset));
     int classes = model->options.classes;
     if (model->classes)
@@ -145,7 +183,8 @@ tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *data
     if (!tally.confusion)
         return TL_ERROR_MEMORY;
     memset(tally.confusion, 0, (size_t)classes * (size_t)classes * sizeof *confusion);
-    tl_status status = evaluate(model, device, dataset, &o, &tally);
+    const bool whole = tally.pixels && o.extent == TL_EXTENT_WHOLE;
+    tl_status status = (whole ? evaluate_whole : evaluate)(model, device, dataset, &o, &tally);
     if (status == TL_OK)
         *score = tl__tally_score(&tally);
     tl__free(context, own);

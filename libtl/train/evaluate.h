@@ -10,6 +10,8 @@
 /* Masks are for segmenters, and segmenters for masks. TL_ERROR_DATA. */
 tl_status tl__data_fits(const tl_model *model, const tl_dataset *dataset);
 
+tl_status tl__extent_check(tl_context *context, tl_extent extent);
+
 /* The labels beside tl__features_gather: of images order[0 .. count - 1], or `first` and those after it. The data set's, one an
  * image, or where there are `targets` their `each` bytes an image. */
 void tl__labels_gather(const tl_dataset *dataset, const uint8_t *targets, size_t each, const uint32_t *order, size_t first, int count,

@@ -1,63 +1,29 @@
-#include <math.h>
 #include <string.h>
-
-#include <tl/segment.h>
 
 #include "core/core.h"
 #include "formats/npy.h"
+#include "train/patch.h"
 
-/* Between which two of `in` values the one numbered `index` of `out` lies, and how far from the first. */
-static float between(int in, int out, int index, int *low, int *high) {
-    double at = ((double)index + 0.5) * in / out - 0.5;
-    at = at > 0 ? at : 0;
-    *low = (int)at < in - 1 ? (int)at : in - 1;
-    *high = *low < in - 1 ? *low + 1 : *low;
-    return (float)(at - *low);
-}
-
-typedef struct logits {
-    const float *values;
-    int height, width, classes, out_height, out_width;
-} logits;
-
-/* Class by class at an output pixel. */
-static void interpolate(const logits *l, int y, int x, float *out) {
-    int top, bottom, left, right;
-    const float down = between(l->height, l->out_height, y, &top, &bottom), across = between(l->width, l->out_width, x, &left, &right);
-    const size_t line = (size_t)l->width * (size_t)l->classes, step = (size_t)l->classes;
-    const float *a = l->values + (size_t)top * line, *b = l->values + (size_t)bottom * line;
-    for (int c = 0; c < l->classes; c++) {
-        float upper = a[(size_t)left * step + c] * (1 - across) + a[(size_t)right * step + c] * across;
-        float lower = b[(size_t)left * step + c] * (1 - across) + b[(size_t)right * step + c] * across;
-        out[c] = upper * (1 - down) + lower * down;
-    }
+static tl__patch whole(const float *values, int height, int width, int classes, int out_height, int out_width) {
+    return (tl__patch){.logits = values,
+                       .height = height,
+                       .width = width,
+                       .core = {0, 0, height, width},
+                       .whole_height = height,
+                       .whole_width = width,
+                       .classes = classes,
+                       .out_height = out_height,
+                       .out_width = out_width};
 }
 
 void tl_logits_label(const float *values, int height, int width, int classes, int out_height, int out_width, uint8_t *labels) {
-    const logits l = {values, height, width, classes, out_height, out_width};
-    float at[256];
-    for (int y = 0; y < out_height; y++)
-        for (int x = 0; x < out_width; x++) {
-            int best = 0;
-            interpolate(&l, y, x, at);
-            for (int c = 1; c < classes; c++)
-                if (at[c] > at[best])
-                    best = c;
-            *labels++ = (uint8_t)best;
-        }
+    const tl__patch patch = whole(values, height, width, classes, out_height, out_width);
+    tl__patch_label(&patch, labels);
 }
 
 void tl_logits_probabilities(const float *values, int height, int width, int classes, int out_height, int out_width, float *out) {
-    const logits l = {values, height, width, classes, out_height, out_width};
-    const size_t pixels = (size_t)out_height * (size_t)out_width;
-    float at[256];
-    for (int y = 0; y < out_height; y++)
-        for (int x = 0; x < out_width; x++, out++) {
-            interpolate(&l, y, x, at);
-            tl_softmax(at, 1, (size_t)classes);
-            for (int c = 0; c < classes; c++)
-                out[(size_t)c * pixels] = at[c];
-        }
+    const tl__patch patch = whole(values, height, width, classes, out_height, out_width);
+    tl__patch_probabilities(&patch, out);
 }
 
 static tl_status write_values(tl__writer *writer, const float *values, int64_t count) {

@@ -22,6 +22,10 @@ typedef struct tl__tally {
     int classes;
     bool pixels;        /* rows of logits are pixels; those labelled TL_IGNORED do not count */
 } tl__tally;
+/* 1 to TL__TALLY_LANES that count, side by side: logits[classes][TL__TALLY_LANES]. Exponentials are of 7 digits, for
+ * speed: pixels are many. */
+#define TL__TALLY_LANES 16
+void tl__tally_lanes(tl__tally *tally, const float *logits, const uint8_t *labels, int count);
 /* `rows` logits of `classes` numbers, and their labels. */
 void tl__tally_add(tl__tally *tally, const float *logits, const int32_t *labels, size_t rows);
 /* mean_iou, too, where it counts pixels and has a confusion matrix. */

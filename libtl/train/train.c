@@ -4,6 +4,7 @@
 
 #include "train/evaluate.h"
 #include "train/frozen.h"
+#include "train/judge.h"
 #include "train/trainer.h"
 
 #define PIXEL_CACHE ((size_t)64 << 20) /* decoded images kept between epochs */
@@ -22,6 +23,7 @@ typedef struct run {
     bool *changed;          /* by parameter: some stage trains or moves it */
     tl__hash *hashes;       /* of the others' contents */
     tl__runner *val_runner;
+    tl__judge *judge; /* of val as whole images; NULL: there is val_loader */
     uint32_t *order;
     float *rows;     /* a batch of features */
     int32_t *labels; /* and its labels, of images or pixels */
@@ -77,12 +79,7 @@ static void drop_features(run *r) {
     }
 }
 
-/* Masks are small beside features: they stay in memory, whether the features were computed or found. */
-static tl_status read_targets(run *r, int set, const tl_dataset *dataset, tl__loader *loader) {
-    const size_t images = tl_dataset_size(dataset);
-    uint8_t *out = r->targets[set] = tl__calloc(r->context, images, r->each);
-    if (!out)
-        return TL_ERROR_MEMORY;
+static tl_status read_labels(run *r, tl__loader *loader, size_t images, uint8_t *out) {
     TL__TRY(tl__loader_start(loader, NULL, images));
     for (size_t done = 0; done < images;) {
         const int32_t *labels;
@@ -95,6 +92,21 @@ static tl_status read_targets(run *r, int set, const tl_dataset *dataset, tl__lo
             return tl__fail(r->context, TL_CANCELLED, "cancelled while reading masks: %zu of %zu", done, images);
     }
     return TL_OK;
+}
+
+/* Masks are small beside features: they stay in memory, whether the features were computed or found. Images need not be
+ * decoded once more for them. */
+static tl_status read_targets(run *r, int set, const tl_dataset *dataset) {
+    const size_t images = tl_dataset_size(dataset);
+    const tl__loader_options loading = {.batch = r->options->batch, .workers = r->options->workers, .labels_only = true};
+    tl__loader *loader;
+    r->targets[set] = tl__calloc(r->context, images, r->each);
+    if (!r->targets[set])
+        return TL_ERROR_MEMORY;
+    TL__TRY(tl__loader_create(r->context, dataset, &r->model->preprocess, &loading, &loader));
+    tl_status status = read_labels(r, loader, images, r->targets[set]);
+    tl__loader_destroy(loader);
+    return status;
 }
 
 static void begin_features_phase(void *user) {
@@ -111,7 +123,7 @@ static tl_status make_features(run *r, char reason[128]) {
     tl__feature_request request = {.engine = engine,
                                    .draw = tl__trainer_draw(r->trainer, tl__engine_chunk(engine, o->batch)),
                                    .cut = r->trainer->cut,
-                                   .sets = {r->train, r->val},
+                                   .sets = {r->train, r->judge ? NULL : r->val},
                                    .loaders = {r->loader, r->val_loader},
                                    .batch = o->batch,
                                    .folder = r->folder,
@@ -130,7 +142,7 @@ static tl_status make_features(run *r, char reason[128]) {
     if (!r->rows)
         return TL_ERROR_MEMORY;
     for (int s = 0; s < TL__FEATURE_SETS && request.sets[s] && tl__model_segments(r->model); s++)
-        TL__TRY(read_targets(r, s, request.sets[s], request.loaders[s]));
+        TL__TRY(read_targets(r, s, request.sets[s]));
     return TL_OK;
 }
 
@@ -141,7 +153,7 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
     tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
     tl__runner *runner;
     TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
-    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0),
+    uint64_t images = tl_dataset_size(r->train) + (r->val && !r->judge ? tl_dataset_size(r->val) : 0),
              bytes = images * runner->output_count * sizeof(float);
     report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
     char names[96];
@@ -200,12 +212,32 @@ static void tell_memory(const run *r, tl_stage_report *report) {
     report->device_buffer_bytes = memory.largest_buffer;
 }
 
+static tl_status begin_val(run *r, bool from_features) {
+    const tl_trainer *trainer = r->trainer;
+    if (r->judge) {
+        const tl_train_options *o = r->options;
+        const uint64_t all = o->cache_features ? tl__feature_memory(o->cache_folder ? 0 : o->cache_limit) : 0,
+                       taken = r->features ? r->features->memory : 0;
+        tl__judge_stage(r->judge, &trainer->cut, all > taken ? all - taken : 0);
+        return tl__judge_prepare(r->judge, r, note_features_plan);
+    }
+    if (!r->val)
+        return TL_OK;
+    /* logits of pixels are large */
+    int at_once = from_features && !tl__model_segments(r->model) ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
+    tl__draw_options draw = tl__trainer_draw(trainer, at_once);
+    TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, &trainer->cut, &r->val_runner));
+    return note_plan(r, r->val_runner->plans[0].plan);
+}
+
 static tl_status begin_stage(run *r, size_t index) {
     tl_trainer *trainer = r->trainer;
     char reason[128];
     int count = tl_dataset_size(r->train) < (size_t)r->options->batch ? (int)tl_dataset_size(r->train) : r->options->batch;
     tl__runner_destroy(r->val_runner);
     r->val_runner = NULL;
+    if (r->judge)
+        tl__judge_rest(r->judge);
     if (index > 0)
         TL__TRY(tl_trainer_stage(trainer, index));
     tl_stage_report report = {.size = sizeof report, .stage = trainer->stages[index].name, .stage_index = (int)index};
@@ -220,15 +252,7 @@ static tl_status begin_stage(run *r, size_t index) {
     tl__plan *plan;
     TL__TRY(tl__trainer_prepare(trainer, count, &plan));
     TL__TRY(note_plan(r, plan));
-    if (r->val) {
-        bool from_features = report.features_cached;
-        /* logits of pixels are large */
-        int at_once = from_features && !tl__model_segments(r->model) ? r->options->batch : tl__engine_chunk(trainer->engine, r->options->batch);
-        tl__draw_options draw = tl__trainer_draw(trainer, at_once);
-        TL__TRY(tl__runner_create(trainer->engine, &draw, from_features ? TL__PART_REST : TL__PART_WHOLE, &trainer->cut,
-                                  &r->val_runner));
-        TL__TRY(note_plan(r, r->val_runner->plans[0].plan));
-    }
+    TL__TRY(begin_val(r, report.features_cached));
     report.plan = r->plans;
     tell_memory(r, &report);
     if (r->options->on_stage)
@@ -298,7 +322,9 @@ static tl_status validate(run *r, tl_score *score) {
     tl__tally tally = {.confusion = r->confusion, .classes = (int)classes, .pixels = tl__model_segments(r->model)};
     memset(r->confusion, 0, classes * classes * sizeof *r->confusion);
     begin_phase(r, TL_PHASE_VALIDATE);
-    if (r->features)
+    if (r->judge)
+        TL__TRY(tl__judge_run(r->judge, report_progress, r, &tally));
+    else if (r->features)
         TL__TRY(tl__evaluate_features(r->val_runner, r->features, 1, r->val, r->targets[1], &tally));
     else
         TL__TRY(tl__evaluate_images(r->val_runner, r->val_loader, tl_dataset_size(r->val), report_progress, r, &tally));
@@ -367,6 +393,15 @@ static tl_status find_folder(run *r) {
     return r->folder ? TL_OK : TL_ERROR_MEMORY;
 }
 
+static tl_status make_judge(run *r) {
+    const tl_train_options *o = r->options;
+    tl__engine *engine = r->trainer->engine;
+    const tl__judge_options judging = {
+        .whole = {.engine = engine, .batch = tl__engine_chunk(engine, o->batch), .tile = o->tile, .overlap = o->overlap},
+        .dataset = r->val, .workers = o->workers};
+    return tl__judge_create(&judging, &r->judge);
+}
+
 static tl_status prepare(run *r, tl_device *device, const tl_train_options *options) {
     const tl_preprocess *preprocess = &r->model->preprocess;
     TL__TRY(check_data(r));
@@ -378,6 +413,9 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
         r->epochs += stage->epochs;
         stage->steps = stage->steps ? stage->steps : stage->epochs * steps;
     }
+    TL__TRY(tl__extent_check(r->context, r->options->extent));
+    if (r->val && tl__model_segments(r->model) && r->options->extent == TL_EXTENT_WHOLE)
+        TL__TRY(make_judge(r));
     if (r->dry)
         return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
@@ -392,7 +430,7 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
     loading.augment = r->options->augment;
     TL__TRY(tl__loader_create(r->context, r->train, preprocess, &loading, &r->loader));
     loading.augment = NULL;
-    if (r->val)
+    if (r->val && !r->judge)
         TL__TRY(tl__loader_create(r->context, r->val, preprocess, &loading, &r->val_loader));
     return find_folder(r);
 }
@@ -414,6 +452,7 @@ static void release(run *r) {
     tl__loader_destroy(r->val_loader);
     drop_features(r);
     tl__runner_destroy(r->val_runner);
+    tl__judge_destroy(r->judge);
     tl_trainer_destroy(r->trainer);
     tl__free(r->context, r->order);
     tl__free(r->context, r->labels);

@@ -1,8 +1,8 @@
 # tests/data
 EXTRA_DIST += %reldir%/pictures
 
-check_PROGRAMS += %reldir%/augment %reldir%/masks %reldir%/pairs %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache %reldir%/picture
-TESTS += %reldir%/augment %reldir%/masks %reldir%/pairs %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache %reldir%/picture
+check_PROGRAMS += %reldir%/augment %reldir%/masks %reldir%/masks_loader %reldir%/pairs %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache %reldir%/picture
+TESTS += %reldir%/augment %reldir%/masks %reldir%/masks_loader %reldir%/pairs %reldir%/images %reldir%/dataset %reldir%/decode %reldir%/loader %reldir%/cache %reldir%/picture
 
 %canon_reldir%_images_SOURCES = %reldir%/images.c
 %canon_reldir%_images_CFLAGS = $(TL_TEST_CFLAGS)
@@ -32,9 +32,12 @@ TESTS += %reldir%/augment %reldir%/masks %reldir%/pairs %reldir%/images %reldir%
 %canon_reldir%_augment_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_augment_LDADD = $(TL_TEST_LDADD)
 
-%canon_reldir%_masks_SOURCES = %reldir%/masks.c %reldir%/draw.h %reldir%/draw.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_masks_SOURCES = %reldir%/masks.c %reldir%/masks.h %reldir%/draw.h %reldir%/draw.c %reldir%/support.h %reldir%/support.c
 %canon_reldir%_masks_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_masks_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_masks_loader_SOURCES = %reldir%/masks_loader.c %reldir%/masks.h %reldir%/draw.h %reldir%/draw.c %reldir%/support.h %reldir%/support.c
+%canon_reldir%_masks_loader_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_masks_loader_LDADD = $(TL_TEST_LDADD)
 
 %canon_reldir%_pairs_SOURCES = %reldir%/pairs.c %reldir%/support.h %reldir%/support.c
 %canon_reldir%_pairs_CFLAGS = $(TL_TEST_CFLAGS)

@@ -1,54 +1,12 @@
 /* masks.c: reading masks of every kind, refusing what would give a wrong number; labels as the network sees them. */
-#include "support.h"
+#include "masks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <png.h>
+#include <unistd.h>
 
 #include "data/loader.h"
-#include "draw.h"
-
-typedef data_fixture fixture;
-
-static void put(const fixture *f, const char *name, int width, int height, png_kind kind, const unsigned *values) {
-    drawing d = draw_values(width, height, kind, values);
-    file_write(f->folder, name, d.file, d.size);
-    drawing_free(&d);
-}
-
-/* A grey PNG of 8 bits. */
-static void put_grey(const fixture *f, const char *name, int width, int height, const unsigned *values) {
-    put(f, name, width, height, (png_kind){PNG_COLOR_TYPE_GRAY, 8, false, false}, values);
-}
-
-static void put_image(const fixture *f, const char *name, int width, int height) {
-    dice d = {17};
-    drawing image = draw_png(&d, width, height, (png_kind){PNG_COLOR_TYPE_RGB, 8, false, false});
-    file_write(f->folder, name, image.file, image.size);
-    drawing_free(&image);
-}
-
-static void fill(unsigned *values, size_t count, unsigned below) {
-    dice d = {count};
-    for (size_t i = 0; i < count; i++)
-        values[i] = roll(&d, below);
-}
-
-static tl_dataset *open_ok(fixture *f, const char *path) {
-    tl_dataset *d = NULL;
-    tl_status status = tl_dataset_open_masks(f->context, path, &f->options, &d);
-    if (status != TL_OK)
-        print_error("%s\n", tl_context_message(f->context));
-    assert_int_equal(status, TL_OK);
-    return d;
-}
-
-static void assert_says(const fixture *f, const char *words) {
-    if (!strstr(tl_context_message(f->context), words))
-        fail_msg("\"%s\" does not say \"%s\"", tl_context_message(f->context), words);
-}
 
 static void open_fails(fixture *f, const char *path, tl_status status, const char *words) {
     tl_dataset *d = (tl_dataset *)f;
@@ -255,7 +213,30 @@ static void classes_are_found_and_counted(void **state) {
     assert_int_equal(tl_dataset_count_pixels(f->context, d, counts, &ignored), TL_OK);
     assert_memory_equal(counts, expected, 12 * sizeof *counts);
     assert_int_equal(ignored, expected[255]);
+    /* what was counted to find the classes is known of every part of it, and is not read again */
+    tl_dataset *parts[2];
+    assert_int_equal(tl_dataset_split(f->context, d, 0.4, 1, &parts[0], &parts[1]), TL_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(unlink(tl_dataset_mask(d, (size_t)i)), 0);
     tl_dataset_destroy(d);
+    int64_t sums[12] = {0};
+    for (int part = 0; part < 2; part++) {
+        int64_t all = 0;
+        assert_int_equal(tl_dataset_count_pixels(f->context, parts[part], counts, &ignored), TL_OK);
+        for (int i = 0; i < 12; i++) {
+            sums[i] += counts[i];
+            all += counts[i];
+        }
+        assert_int_equal(all + ignored, (int64_t)tl_dataset_size(parts[part]) * W * H);
+        tl_dataset_destroy(parts[part]);
+    }
+    assert_memory_equal(sums, expected, sizeof sums);
+    for (int i = 0; i < 3; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "masks/%d.png", i);
+        fill(values, W * H, 12);
+        put_grey(f, name, W, H, values);
+    }
     static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "sky"};
     f->options.class_count = 13;
     f->options.classes = names;
@@ -378,59 +359,19 @@ static void another_size_is_refused(void **state) {
     assert_says(f, "masks/a.png: 7 x 9 pixels, and its image ");
     assert_says(f, "images/a.png has 9 x 7");
     assert_true(rgb[0] == 7 && labels[0] == 7);
-    tl__loader *loader;
-    int count;
-    assert_int_equal(tl__loader_create(f->context, d, &p, &(tl__loader_options){.batch = 1}, &loader), TL_OK);
-    assert_int_equal(tl__loader_start(loader, NULL, 1), TL_OK);
-    assert_int_equal(tl__loader_next(loader, NULL, NULL, NULL, &count), TL_ERROR_DATA);
-    assert_says(f, "masks/a.png: 7 x 9 pixels");
-    tl__loader_destroy(loader);
-    tl_dataset_destroy(d);
-}
-
-static void batches_hold_images_and_labels(void **state) {
-    fixture *f = *state;
-    enum { IMAGES = 7, PIXELS = CROP * CROP };
-    static unsigned values[MOST * MOST];
-    static uint8_t rgb[IMAGES][3 * PIXELS], labels[IMAGES][PIXELS];
-    tl_preprocess p;
-    tl_preprocess_init(&p, sizeof p);
-    p.resize = 24;
-    p.crop = CROP;
-    for (int i = 0; i < IMAGES; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "images/%d.png", i);
-        put_image(f, name, 30 + i, 25);
-        snprintf(name, sizeof name, "masks/%d.png", i);
-        fill(values, (size_t)(30 + i) * 25, 4);
-        put_grey(f, name, 30 + i, 25, values);
-    }
-    tl_dataset *d = open_ok(f, f->folder);
-    for (size_t i = 0; i < IMAGES; i++)
-        assert_int_equal(tl_masked_load(f->context, d, i, &p, rgb[i], labels[i]), TL_OK);
-    for (int form = 0; form < 8; form++) {
+    /* also where only its header is read */
+    for (int form = 0; form < 3; form++) {
         tl__loader *loader;
-        const uint64_t caches[] = {0, 3 * 4 * PIXELS + 9, UINT64_MAX, UINT64_MAX};
-        tl__loader_options options = {
-            .batch = 3, .workers = 1 + form % 3, .cache_bytes = caches[form / 2], .labels_only = form % 2};
+        tl__whole_image image;
+        uint32_t index;
+        int count;
+        const tl__loader_options options = {.batch = 1, .labels_only = form == 1, .whole = form == 2};
         assert_int_equal(tl__loader_create(f->context, d, &p, &options, &loader), TL_OK);
-        for (int epoch = 0; epoch < 3; epoch++) {
-            const uint32_t order[IMAGES] = {4, 1, 1, 6, 0, 5, 2};
-            const uint8_t *got_rgb;
-            const int32_t *got;
-            int count;
-            assert_int_equal(tl__loader_start(loader, order, IMAGES), TL_OK);
-            for (int done = 0; done < IMAGES; done += count) {
-                assert_int_equal(tl__loader_next(loader, &got_rgb, &got, NULL, &count), TL_OK);
-                assert_int_equal(count, IMAGES - done < 3 ? IMAGES - done : 3);
-                for (int i = 0; i < count; i++) {
-                    if (!options.labels_only)
-                        assert_memory_equal(got_rgb + (size_t)i * 3 * PIXELS, rgb[order[done + i]], 3 * PIXELS);
-                    for (int k = 0; k < PIXELS; k++)
-                        assert_int_equal(got[i * PIXELS + k], labels[order[done + i]][k]);
-                }
-            }
-        }
+        assert_int_equal(tl__loader_start(loader, NULL, 1), TL_OK);
+        assert_int_equal(form == 2 ? tl__loader_next_whole(loader, &image, &index)
+                                   : tl__loader_next(loader, NULL, NULL, NULL, &count),
+                         TL_ERROR_DATA);
+        assert_says(f, "masks/a.png: 7 x 9 pixels, and its image ");
         tl__loader_destroy(loader);
     }
     tl_dataset_destroy(d);
@@ -484,7 +425,6 @@ int main(void) {
         cmocka_unit_test(weights_are_inverse_frequencies),
         cmocka_unit_test_setup_teardown(masks_are_resized_by_nearest, data_set_up, data_tear_down),
         cmocka_unit_test_setup_teardown(another_size_is_refused, data_set_up, data_tear_down),
-        cmocka_unit_test_setup_teardown(batches_hold_images_and_labels, data_set_up, data_tear_down),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, data_set_up, data_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

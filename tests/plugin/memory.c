@@ -297,12 +297,56 @@ static void predictions(void **state) {
     assert_true(refused > 0);
 }
 
+/* The same of a segmenter: fewer images at once, then tiles, as large as have room, in which every pixel is labelled.
+ */
+static void tiles(void **state) {
+    (void)state;
+    enum { HEIGHT = 130, WIDTH = 210 };
+    static uint8_t rgb[HEIGHT * WIDTH * 3], labels[HEIGHT * WIDTH];
+    int whole = 0, tiled = 0, refused = 0;
+    for (size_t i = 0; i < sizeof rgb; i++)
+        rgb[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (long memory = 30000000; memory > 100000; memory = memory / 3 * 2) {
+        job j;
+        tl_segmenter *segmenter = NULL;
+        tl_model_options options;
+        tl_model *model;
+        const tl_picture picture = {sizeof picture, WIDTH, HEIGHT, WIDTH, HEIGHT, rgb}, *pictures[] = {&picture};
+        begin(&j, "fake", memory);
+        tl_model_options_init(&options, sizeof options);
+        options.arch = "resnet18";
+        options.head = TL_HEAD_LITE;
+        options.classes = CLASSES;
+        options.layers = (const int[]){1, 1, 1, 1};
+        options.width = 0.0625;
+        assert_int_equal(tl_model_create(j.w->context, &options, &model), TL_OK);
+        memset(labels, 254, sizeof labels);
+        tl_status status = tl_segmenter_create(model, j.device, NULL, &segmenter);
+        if (status == TL_OK)
+            status = tl_segmenter_run(segmenter, pictures, 1, &(uint8_t *){labels}, NULL);
+        const int said = times_logged(j.w, "an image of 210 x 130 pixels is taken in ");
+        if (status == TL_OK) {
+            assert_null(memchr(labels, 254, sizeof labels));
+            assert_int_equal(refused, 0);
+            *(said ? &tiled : &whole) += 1;
+        } else {
+            assert_int_equal(status, TL_ERROR_MEMORY);
+            assert_message(j.w, "fake:0 has no room for an image of 210 x 130 pixels, not even for tiles of 64 x 64");
+            refused++;
+        }
+        tl_segmenter_destroy(segmenter);
+        tl_model_destroy(model);
+        end(&j);
+    }
+    assert_true(whole > 0 && tiled > 0 && refused > 0);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        CASE(the_largest_batch), CASE(a_stage_without_room), CASE(enough_memory), CASE(small_buffers), CASE(dry_run),
-        CASE(predictions),
+        CASE(the_largest_batch), CASE(a_stage_without_room), CASE(enough_memory), CASE(small_buffers),
+        CASE(dry_run),           CASE(predictions),          CASE(tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract \
-	%reldir%/rates %reldir%/confusion %reldir%/label %reldir%/segment %reldir%/weights %reldir%/stored
+	%reldir%/rates %reldir%/confusion %reldir%/label %reldir%/segment %reldir%/weights %reldir%/stored %reldir%/tiles %reldir%/whole
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_passes_SOURCES = %reldir%/passes.c %reldir%/support.c %reldir%/support.h
@@ -39,3 +39,9 @@ TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_stored_SOURCES = %reldir%/stored.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_stored_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_stored_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_tiles_SOURCES = %reldir%/tiles.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_tiles_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_tiles_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_whole_SOURCES = %reldir%/whole.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_whole_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_whole_LDADD = $(TL_TEST_LDADD)

@@ -18,6 +18,14 @@ typedef enum tl_bn {
     TL_BN_MIXED = 2, /* the batch's where its scale or shift trains, the stored ones elsewhere */
 } tl_bn;
 
+/* What of an image a segmenter is judged by, while training and by tl_evaluate. */
+typedef enum tl_extent {
+    TL_EXTENT_WHOLE = 0, /* all of it: resized but not cropped, as tl_segmenter has it, logits brought to the size of
+                          * the mask's file; every pixel of it that is not ignored counts once */
+    TL_EXTENT_CROP =
+        1, /* what training sees of it without random changes: resized, its middle cropped, the mask with it */
+} tl_extent;
+
 /* How a stage's learning rates change with its steps: step 0 has them whole. */
 typedef enum tl_schedule {
     TL_SCHEDULE_CONSTANT = 0,
@@ -60,7 +68,7 @@ typedef struct tl_score {
     double loss;     /* cross-entropy; of a segmenter's steps also half of that of its auxiliary classifier */
     double accuracy; /* 0 .. 1 */
     int64_t images;
-    int64_t pixels;  /* that count, of a segmenter */
+    int64_t pixels;  /* that count, of a segmenter; with TL_EXTENT_WHOLE in the files of the masks */
     double mean_iou; /* of a segmenter's evaluation, as tl_confusion_mean has it; otherwise NaN */
 } tl_score;
 
@@ -133,6 +141,12 @@ typedef struct tl_train_options {
     const char *cache_folder;
     const tl_augment *augment; /* random changes to the training images, not to val's; NULL (default): none. With any,
                                 * features are not cached: every epoch sees other images */
+    /* Of a segmenter: how val is judged. With TL_EXTENT_WHOLE (default) and cache_features, what the frozen part makes
+     * of its images stays in memory from epoch to epoch, as far as it has room beside train's: in a quarter of the
+     * machine's, or without a cache_folder in cache_limit. cache_folder does not keep it. */
+    tl_extent extent;
+    int tile; /* as in tl_segmenter_options */
+    double overlap;
 } tl_train_options;
 TL_API void tl_train_options_init(tl_train_options *options, size_t size);
 
@@ -175,6 +189,9 @@ typedef struct tl_evaluate_options {
     int workers; /* 0: chosen */
     void *user;
     void (*on_progress)(void *user, const tl_progress *progress);
+    tl_extent extent; /* of a segmenter */
+    int tile;         /* with TL_EXTENT_WHOLE, as in tl_segmenter_options */
+    double overlap;
 } tl_evaluate_options;
 TL_API tl_status tl_evaluate(tl_model *model, tl_device *device, const tl_dataset *dataset, const tl_evaluate_options *options,
                              tl_score *score, int64_t *confusion);
