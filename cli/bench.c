@@ -91,11 +91,13 @@ static void print_nodes(const json_t *nodes, double peak)
     print_rate(flops, seconds, peak);
 }
 
-static const char *patterns(const request *r)
+static const char *patterns(const request *r, const tl_model *model)
 {
-    bool vgg = !strncmp(r->arch, "vgg", 3);
+    bool vgg = !strncmp(tl_model_arch(model), "vgg", 3);
     if (!strcmp(r->mode, "full"))
         return "*";
+    if (cli_segments(model))
+        return !strcmp(r->mode, "layer4") ? "backbone.layer4.*, *classifier.*" : "*classifier.*";
     if (!strcmp(r->mode, "layer4"))
         return "layer4.*, fc.*";
     return vgg ? "classifier.6.*" : "fc.*";
@@ -154,7 +156,7 @@ static int measure(request *r, tl_context *context, tl_model *model, tl_device *
     tl_bench_options bench = {
         .size = sizeof(bench),
         .mode = forward ? TL_BENCH_FORWARD : TL_BENCH_TRAIN,
-        .train = forward ? NULL : patterns(r),
+        .train = forward ? NULL : patterns(r, model),
         .batch = r->batch,
         .pixels = r->size,
         .user = r,
@@ -184,7 +186,7 @@ static int work(request *r)
     int code = cli_device_open(context, &r->device, &device);
     if (code == CLI_DONE)
         code = cli_model_named(context, r->arch, &model);
-    if (code == CLI_DONE && !strcmp(r->mode, "layer4") && !strncmp(r->arch, "vgg", 3))
+    if (code == CLI_DONE && !strcmp(r->mode, "layer4") && !strncmp(tl_model_arch(model), "vgg", 3))
         code = cli_usage("bench", "--mode layer4: %s has no layer4", r->arch);
     if (code == CLI_DONE)
         code = measure(r, context, model, device);
@@ -244,7 +246,8 @@ const cli_verb cli_bench = {
                "cached. images_per_second is of the median step. ready_seconds: from the start of the process to the first\n"
                "result; resident_bytes: the most memory the process ever had. peak: the multiplications and additions a\n"
                "second that the device does at most, measured in the same run; convolutions are counted as direct ones, so\n"
-               "that those which need fewer operations can pass it.\n",
+               "that those which need fewer operations can pass it. Segmenters are called fcn_resnet50, deeplabv3_resnet101,\n"
+               "lite_vgg16 and so on, and have 21 classes; their training steps include the auxiliary classifier.\n",
     .options = options,
     .run = run,
 };

@@ -59,6 +59,7 @@ typedef struct cli_stage {
     int schedule;
     double power;
     int class_weights; /* 0 none, 1 auto */
+    double dice;
     tl_rate *rates; /* of lr.PATTERN, in the order in which they came; the patterns are the settings' */
     size_t rate_count;
 } cli_stage;

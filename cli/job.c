@@ -62,6 +62,12 @@ static int open_data(const cli_config *config, cli_job *job)
         cli_error("%s: [classes] is for segmentation, and head = %s is not", config->path, cli_head_name((tl_head)config->head));
         return CLI_USAGE;
     }
+    for (size_t i = 0; i < config->stage_count; i++)
+        if (config->stages[i].dice > 0 && !cli_config_segments(config)) {
+            cli_error("%s: dice is for segmentation, and head = %s is not", cli_config_where(config, "stage", "dice", (int)i),
+                      cli_head_name((tl_head)config->head));
+            return CLI_USAGE;
+        }
     tl_status status = open_set(config, job, config->train, &job->train);
     if (status != TL_OK)
         return cli_failed(job->context, status, NULL);

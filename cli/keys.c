@@ -132,6 +132,10 @@ const cli_key cli_keys[] = {
     {"stage", "class_weights", CLI_KEY_CHOICE, 0, 0, false, "none auto", "none", OF(class_weights),
      "In the loss while training: none, all images or pixels count the same; auto, all classes do, by the inverse of how "
      "many images or pixels of train each has"},
+    {"stage", "dice", CLI_KEY_REAL, 0, 1e3, false, NULL, "0", OF(dice),
+     "Of segmentation: adds so many times the soft Dice loss to the cross-entropy while training, which counts classes alike "
+     "however few pixels they have: 1 - mean of (2 I + 1) / (P + Y + 1) over the classes that the batch's masks have, I being the "
+     "probabilities of a class summed over its pixels, P over all that count, Y the number of its pixels"},
     LATER("stage", "momentum", "Of SGD"),
     LATER("stage", "ema", "Moving average of the parameters"),
 

@@ -203,6 +203,14 @@ int cli_model_named(tl_context *context, const char *arch, tl_model **model)
     tl_model_options options;
     tl_model_options_init(&options, sizeof(options));
     options.arch = arch;
+    for (int head = TL_HEAD_FCN; head <= TL_HEAD_LITE; head++) {
+        size_t length = strlen(head_names[head]);
+        if (strncmp(arch, head_names[head], length) || arch[length] != '_')
+            continue;
+        options.arch = arch + length + 1;
+        options.head = (tl_head)head;
+        options.classes = 21; /* as torchvision's have */
+    }
     tl_status status = tl_model_create(context, &options, model);
     if (status == TL_OK)
         return CLI_DONE;

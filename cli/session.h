@@ -28,7 +28,8 @@ typedef struct cli_device_request {
 /* An exit code, CLI_DONE if it is open. */
 int cli_device_open(tl_context *context, const cli_device_request *request, tl_device **device);
 
-/* A network by its name with random weights, for verbs that only measure. An exit code; CLI_USAGE: there is none. */
+/* A network by its name with random weights, for verbs that only measure; a segmenter's begins with that of its head, as in
+ * deeplabv3_resnet50, and has 21 classes. An exit code; CLI_USAGE: there is none. */
 int cli_model_named(tl_context *context, const char *arch, tl_model **model);
 
 /* The options --device, --threads and --fallback of a verb. True if `letter` is one of them; *code is CLI_USAGE then if

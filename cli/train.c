@@ -152,6 +152,7 @@ static void fill_options(training *t)
         to->power = from->power;
         to->rates = from->rates;
         to->rate_count = from->rate_count;
+        to->dice = from->dice;
         to->class_weights = from->class_weights ? t->job.class_weights : NULL;
     }
     fill_augment(t);

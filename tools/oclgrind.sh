@@ -80,7 +80,7 @@ finds diverges 'divergence'
 # What takes longest begins first.
 for vectors in yes no; do echo "$vectors"; done | xargs -P "$(nproc)" -I % bash -c 'operation % conv2d' || wrong=1
 for name in conv2d_grad_input conv2d_grad_weight batchnorm_grad batchnorm maxpool2d cross_entropy relu \
-    avgpool2d upsample2d adam dropout normalize concat; do
+    avgpool2d upsample2d adam dropout normalize concat dice; do
     for vectors in yes no; do echo "$vectors $name"; done
 done | xargs -P "$(nproc)" -I % bash -c 'operation %' || wrong=1
 # What is not chosen for shapes as small as these.

@@ -27,6 +27,7 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/batchnorm_grad.c \
 	%reldir%/concat.c \
 	%reldir%/cross_entropy.c \
+	%reldir%/dice.c \
 	%reldir%/dropout.c \
 	%reldir%/maxpool2d.c \
 	%reldir%/normalize.c \

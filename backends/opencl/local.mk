@@ -14,6 +14,7 @@ OPENCL_KERNELS = %reldir%/kernels/common.cl \
 	%reldir%/kernels/conv2d_winograd.cl \
 	%reldir%/kernels/conv2d_winograd_gpu.cl \
 	%reldir%/kernels/cross_entropy.cl \
+	%reldir%/kernels/dice.cl \
 	%reldir%/kernels/dropout.cl \
 	%reldir%/kernels/elementwise.cl \
 	%reldir%/kernels/normalize.cl \
@@ -70,6 +71,8 @@ OPENCL_SOURCES = \
 	%reldir%/cross_entropy.c \
 	%reldir%/cross_entropy.h \
 	%reldir%/cross_entropy_grad.c \
+	%reldir%/dice.c \
+	%reldir%/dice_grad.c \
 	%reldir%/dropout.c \
 	%reldir%/elementwise.h \
 	%reldir%/kernel.c \

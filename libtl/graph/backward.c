@@ -17,6 +17,11 @@ static void find_needed(const tl__graph *graph, bool *needed) {
     }
 }
 
+/* Where the backward pass begins: a loss needs no gradient of its own. */
+static bool is_loss(const tl__node *node) {
+    return node->op.op == TL_OP_CROSS_ENTROPY || node->op.op == TL_OP_DICE;
+}
+
 /* Emits the gradients of one node's inputs and adds them to what has arrived there from other nodes. */
 static void differentiate(tl__graph *graph, int index, const bool *needed, int *gradients) {
     const tl__node node = graph->nodes[index];
@@ -27,7 +32,7 @@ static void differentiate(tl__graph *graph, int index, const bool *needed, int *
         arriving[i] = node.out[i] >= 0 ? gradients[node.out[i]] : -1;
     for (int i = 0; i < TL_MAX_INPUTS; i++)
         need |= (unsigned)(node.in[i] >= 0 && needed[node.in[i]]) << i;
-    if (!need || (arriving[0] < 0 && node.op.op != TL_OP_CROSS_ENTROPY))
+    if (!need || (arriving[0] < 0 && !is_loss(&node)))
         return;
     if (!rule) {
         tl__graph_failed(graph, tl__fail(graph->context, TL_ERROR_INTERNAL, "%s: %s has no gradient", node.name,

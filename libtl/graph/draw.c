@@ -56,3 +56,8 @@ int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight
     tl_op_desc op = {.op = TL_OP_CROSS_ENTROPY, .ignore_index = ignore_index, .smoothing = smoothing, .scale = scale};
     return tl__graph_node(graph, &op, name, (const int[]){logits, target, class_weight}, 0);
 }
+
+int tl__dice(tl__graph *graph, int logits, int target, const char *name, int ignore_index, float scale) {
+    tl_op_desc op = {.op = TL_OP_DICE, .ignore_index = ignore_index, .eps = 1, .scale = scale};
+    return tl__graph_node(graph, &op, name, (const int[]){logits, target}, 0);
+}

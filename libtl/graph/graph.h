@@ -113,6 +113,7 @@ int tl__concat(tl__graph *graph, const int *values, int count, const char *name)
 int tl__dropout(tl__graph *graph, int x, int counter, const char *name, float p, uint32_t stream);
 int tl__normalize(tl__graph *graph, int x, int table, const char *name);
 int tl__cross_entropy(tl__graph *graph, int logits, int target, int class_weight, const char *name, int ignore_index, float smoothing, float scale);
+int tl__dice(tl__graph *graph, int logits, int target, const char *name, int ignore_index, float scale); /* smoothed by 1 */
 
 /* ---- rules of operations (ops/) ---- */
 
@@ -142,8 +143,8 @@ double tl__op_flops(const tl__graph *graph, const tl__node *node);
 
 /* ---- passes ---- */
 
-/* Adds the gradients of the sum of all losses up to `loss` (outputs of cross_entropy nodes, each the first of its elements
- * divided by the second and times the node's scale) with respect to every parameter that trains, pruned to what reaches
+/* Adds the gradients of the sum of all losses up to `loss` (first outputs of cross_entropy nodes, the first element divided by
+ * the second, and of dice nodes, the first element; each times its node's scale) with respect to every parameter that trains, pruned to what reaches
  * one. Sets gradient_of on the results. */
 tl_status tl__graph_backward(tl__graph *graph, int loss);
 

@@ -76,6 +76,7 @@ tl__gradient_rule tl__op_gradient(uint32_t op) {
         [TL_OP_MAXPOOL2D] = tl__maxpool2d_gradient, [TL_OP_AVGPOOL2D] = tl__avgpool2d_gradient,
         [TL_OP_DROPOUT] = tl__dropout_gradient,     [TL_OP_CROSS_ENTROPY] = tl__cross_entropy_gradient,
         [TL_OP_CONCAT] = tl__concat_gradient,       [TL_OP_UPSAMPLE2D] = tl__upsample2d_gradient,
+        [TL_OP_DICE] = tl__dice_gradient,
     };
     return op < TL_OP_COUNT ? gradients[op] : NULL;
 }

@@ -216,6 +216,95 @@ static void cross_entropy_grad(const tl__trial *trial, double *bound) {
             bound[r * classes + k] = ROOT(classes) * factor * (2 * weight_of(trial, target[r]) + all);
 }
 
+/* ---- soft Dice ---- */
+
+/* Probability k of row r, of which `off` says how far it may be off: by its row's sum, by its own exponential, and by the
+ * difference of logits in that, which is rounded. What is below the smallest normal number may be 0. */
+typedef struct chance {
+    double p, off;
+} chance;
+
+static double row_sum(const tl__trial *trial, int64_t r, int64_t classes, double *most) {
+    double sum = 0;
+    *most = -INFINITY;
+    for (int64_t k = 0; k < classes; k++)
+        *most = fmax(*most, value(trial, 0, r * classes + k));
+    for (int64_t k = 0; k < classes; k++)
+        sum += exp(value(trial, 0, r * classes + k) - *most);
+    return sum;
+}
+
+static chance chance_of(const tl__trial *trial, int64_t r, int64_t k, int64_t classes, double most, double sum) {
+    double below = most - value(trial, 0, r * classes + k), p = exp(-below) / sum;
+    return (chance){p, 0x1p-125 + p * (ROOT(classes) + FEW * (1 + below))};
+}
+
+/* 2 I + eps and P + Y + eps change by what the sums are off. */
+static double score_off(const tl__trial *trial, const double both[2], const double predicted[2], double truth) {
+    double above = 2 * both[0] + trial->op.eps, below = predicted[0] + truth + trial->op.eps;
+    return (2 * both[1] + above / below * predicted[1]) / below + FEW * above / below;
+}
+
+static tl_status dice(const tl__trial *trial, double *const bound[]) {
+    int64_t classes = trial->desc[0].shape[3], rows = tl__desc_count(&trial->desc[1]);
+    const int32_t *target = trial->data[1];
+    double there = 0, off = 0, *most = tl__calloc(trial->context, 2 * (size_t)rows, sizeof *most), *sum;
+    if (!most)
+        return TL_ERROR_MEMORY;
+    sum = most + rows;
+    for (int64_t r = 0; r < rows; r++)
+        sum[r] = row_sum(trial, r, classes, &most[r]);
+    for (int64_t k = 0; k < classes; k++) {
+        double both[2] = {0}, predicted[2] = {0}, truth = 0;
+        for (int64_t r = 0; r < rows; r++) {
+            chance c = chance_of(trial, r, k, classes, most[r], sum[r]);
+            if (target[r] == trial->op.ignore_index)
+                continue;
+            predicted[0] += c.p;
+            predicted[1] += c.off + FEW * c.p;
+            both[0] += target[r] == k ? c.p : 0;
+            both[1] += target[r] == k ? c.off + FEW * c.p : 0;
+            truth += target[r] == k;
+        }
+        bound[3][k] = both[1];
+        bound[3][classes + k] = predicted[1];
+        if (truth > 0) {
+            off += score_off(trial, both, predicted, truth);
+            there++;
+        }
+    }
+    bound[2][0] = there > 0 ? off / there + FEW : 0;
+    tl__free(trial->context, most);
+    return TL_OK;
+}
+
+static void dice_grad(const tl__trial *trial, double *bound) {
+    int64_t classes = trial->desc[0].shape[3], rows = tl__desc_count(&trial->desc[1]);
+    const int32_t *target = trial->data[1];
+    double there = 0;
+    for (int64_t k = 0; k < classes; k++)
+        there += value(trial, 2, 2 * classes + k) != 0;
+    for (int64_t r = 0; r < rows; r++) {
+        double most, sum, size = 0, off = 0; /* of the mean of slopes */
+        if (target[r] == trial->op.ignore_index)
+            continue;
+        sum = row_sum(trial, r, classes, &most);
+        for (int pass = 0; pass < 2; pass++)
+            for (int64_t k = 0; k < classes; k++) {
+                double truth = value(trial, 2, 2 * classes + k), below = value(trial, 2, classes + k) + truth + trial->op.eps;
+                double slope = (2 * value(trial, 2, k) + trial->op.eps) / below + (target[r] == k ? 2 : 0);
+                chance c = chance_of(trial, r, k, classes, most, sum);
+                slope = truth != 0 ? slope * fabs(trial->op.scale) / (there * below) : 0;
+                if (pass == 0) {
+                    size += c.p * slope;
+                    off += (c.off + c.p * ROOT(classes)) * slope;
+                } else {
+                    bound[r * classes + k] = 0x1p-125 + c.off * (slope + size) + c.p * (off + FEW * (slope + size));
+                }
+            }
+    }
+}
+
 /* ---- Adam ---- */
 
 static void adam(const tl__trial *trial, double *const bound[]) {
@@ -258,6 +347,8 @@ tl_status tl__trial_bound(tl_device *reference, tl_backend_queue *queue, const t
     case TL_OP_BATCHNORM_GRAD: batchnorm_grad(trial, to); break;
     case TL_OP_CROSS_ENTROPY: cross_entropy(trial, to); break;
     case TL_OP_CROSS_ENTROPY_GRAD: cross_entropy_grad(trial, to[4]); break;
+    case TL_OP_DICE: return dice(trial, to);
+    case TL_OP_DICE_GRAD: dice_grad(trial, to[3]); break;
     case TL_OP_ADAM: adam(trial, to); break;
     default: break; /* nothing is rounded, or once, by a sum */
     }

@@ -68,6 +68,16 @@ static void fill_loss(const tl__trial *trial, float *loss) {
     loss[1] = (float)sum;
 }
 
+/* What dice sums up of rows of which none is sure: no more in both than in either; some classes are not there. */
+static void fill_dice(float *sums, int64_t classes, tl__random *random) {
+    for (int64_t k = 0; k < classes; k++) {
+        float both = uniform(random, 0, 1);
+        sums[classes + k] = both + uniform(random, 0, 2);
+        sums[2 * classes + k] = (float)between(random, 0, 3);
+        sums[k] = sums[2 * classes + k] > 0 ? both : 0;
+    }
+}
+
 /* With batch statistics those of x, as the operation is given them; otherwise any near them. */
 static void fill_statistics(const tl__trial *trial, float *out, char letter, tl__random *random) {
     const float *x = trial->data[0];
@@ -124,6 +134,7 @@ void tl__trial_fill(tl__trial *trial, int i, char letter, tl__random *random) {
     case 'l': fill_loss(trial, data); break;
     case 'u':
     case 'v': fill_statistics(trial, data, letter, random); break;
+    case 'd': fill_dice(data, count / 3, random); break;
     case 'q': fill_segments(trial, data, count - 1); break;
     case 'a': fill_rates(data, count / 8, random); break;
     default: fill_floats(data, count, letter, trial->integers, random);

@@ -77,10 +77,11 @@ static const shape resizes[] = {
 /* Inputs: the letter of a shape, that of their contents, '*' where they may be constants (parameters and tables).
  * Shapes: X [n,h,w,c], Y [n,oh,ow,o] of a convolution, W its weights, P the same of a pooling [n,ph,pw,c], A [n,k,c],
  * J [n,h,w,c/2+1], K [n,h,w,2c+1], C [c], O [o], T [c,256], L [n,h,w], 4 [4], F [n*h*w*c], S [segments+1],
- * R [segments,8].
+ * R [segments,8], D [3,c].
  * Contents: r real, i integers where the trial is one of integers, o real around some offset, f with a few NaN and
  * infinities, m integers -1 to 1, p positive, g logits, b bytes, x indices of a pooling, t targets, w class weights,
- * l a loss, n a counter, s segments, a Adam's table, u mean of x and v invstd or variance of x. */
+ * l a loss, n a counter, s segments, a Adam's table, d sums of dice,
+ * u mean of x and v invstd or variance of x. */
 static const struct {
     const shape *shapes;
     size_t count;
@@ -109,6 +110,8 @@ static const struct {
     ROW(SLICE, maps, 1, "Xr"),
     ROW(UPSAMPLE2D, resizes, 1, "Xr"),
     ROW(UPSAMPLE2D_GRAD, resizes, 1, "Ar"),
+    ROW(DICE, maps, 2, "Xg Lt"),
+    ROW(DICE_GRAD, maps, 2, "Xg Lt Dd"),
 #undef ROW
 };
 
@@ -142,6 +145,7 @@ static tl_tensor_desc desc_of(const char *letters, const shape *s, int segments)
     case 'A': return tl__desc4(dtype, s->n, s->k[0], s->k[1], s->c);
     case 'J': return tl__desc4(dtype, s->n, s->h, s->w, s->c / 2 + 1);
     case 'K': return tl__desc4(dtype, s->n, s->h, s->w, 2 * s->c + 1);
+    case 'D': return tl__desc(dtype, 2, (const int64_t[]){3, s->c});
     case 'C': return tl__desc1(dtype, s->c);
     case 'O': return tl__desc1(dtype, s->o);
     case 'T': return tl__desc(dtype, 2, (const int64_t[]){s->c, 256});
@@ -197,6 +201,11 @@ static void set_attributes(tl__trial *trial, const shape *s, dice *d) {
     if (op->op == TL_OP_CROSS_ENTROPY || op->op == TL_OP_CROSS_ENTROPY_GRAD) {
         op->ignore_index = draw(d) ? 255 : -100;
         op->smoothing = draw(d) ? 0.1f : 0;
+        op->scale = draw(d) ? 0.5f : 1;
+    }
+    if (op->op == TL_OP_DICE || op->op == TL_OP_DICE_GRAD) {
+        op->ignore_index = draw(d) ? 255 : -100;
+        op->eps = draw(d) ? 0.01f : 1;
         op->scale = draw(d) ? 0.5f : 1;
     }
 }

@@ -44,17 +44,18 @@ static tl_status prepare(bench *b, tl_device *device) {
     int batch = b->options.batch, pixels = b->options.pixels;
     size_t bytes = (size_t)batch * (size_t)pixels * (size_t)pixels * 3;
     tl__random random;
+    const size_t labels = tl__model_segments(b->model) ? bytes / 3 : (size_t)batch;
     b->rgb = tl__alloc(b->context, bytes);
-    b->labels = tl__calloc(b->context, (size_t)batch, sizeof *b->labels);
-    b->logits = tl__calloc(b->context, (size_t)batch * (size_t)b->model->options.classes, sizeof *b->logits);
+    b->labels = tl__calloc(b->context, labels, sizeof *b->labels);
+    b->logits = tl__calloc(b->context, labels * (size_t)b->model->options.classes, sizeof *b->logits);
     b->times = tl__calloc(b->context, MAX_STEPS, sizeof *b->times);
     if (!b->rgb || !b->labels || !b->logits || !b->times)
         return TL_ERROR_MEMORY;
     tl__random_start(&random, 0, 1);
     for (size_t i = 0; i < bytes; i++)
         b->rgb[i] = (uint8_t)tl__random_u32(&random);
-    for (int i = 0; i < batch; i++)
-        b->labels[i] = i % b->model->options.classes;
+    for (size_t i = 0; i < labels; i++)
+        b->labels[i] = (int32_t)(i % (size_t)b->model->options.classes);
     if (b->options.mode == TL_BENCH_FORWARD) {
         tl__draw_options draw = {.batch = batch, .height = pixels, .width = pixels};
         TL__TRY(tl__engine_create(b->model, device, &b->engine));

@@ -22,6 +22,7 @@ tl_status tl__stage_check(tl_context *context, const tl_stage *stage) {
         {"eps", stage->eps, stage->eps >= 0 && isfinite(stage->eps)},
         {"weight_decay", stage->weight_decay, stage->weight_decay >= 0 && isfinite(stage->weight_decay)},
         {"schedule", (double)stage->schedule, (int)stage->schedule >= 0 && stage->schedule <= TL_SCHEDULE_COSINE},
+        {"dice", stage->dice, stage->dice >= 0 && isfinite(stage->dice)},
         {"power", stage->power, stage->power > 0 && isfinite(stage->power)},
         {"steps", (double)stage->steps, stage->steps >= 0},
     };

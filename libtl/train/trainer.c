@@ -28,6 +28,28 @@ void tl__trainer_use_features(tl_trainer *trainer, bool features) {
     trainer->features = features;
 }
 
+/* Of the output and, where there is one, the auxiliary classifier; returns the last, up to which the backward pass goes. */
+static int add_losses(const tl_trainer *trainer, tl__graph *graph, struct tl__step_plan *p) {
+    const tl_stage *stage = &trainer->stages[trainer->stage];
+    const int outputs[2] = {p->logits, p->auxiliary}, ignored = tl__model_segments(trainer->model) ? TL_IGNORED : -1;
+    const float parts[2] = {1, AUXILIARY};
+    static const char *const names[2][2] = {{"loss", "dice"}, {"aux_loss", "aux_dice"}};
+    int *const losses[2][2] = {{&p->loss, &p->dice}, {&p->second_loss, &p->second_dice}};
+    int last = -1;
+    const tl_tensor_desc classes = tl__desc1(TL_DTYPE_F32, trainer->model->options.classes);
+    const int weights = stage->class_weights ? tl__graph_table(graph, classes, stage->class_weights, "class weights") : -1;
+    for (int i = 0; i < 2 && outputs[i] >= 0; i++) {
+        last = *losses[i][0] = tl__cross_entropy(graph, outputs[i], p->target, weights, names[i][0], ignored, 0, parts[i]);
+        if (stage->dice > 0)
+            last = *losses[i][1] = tl__dice(graph, outputs[i], p->target, names[i][1], ignored, (float)(parts[i] * stage->dice));
+    }
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++)
+            if (*losses[i][k] >= 0)
+                graph->values[*losses[i][k]].keep = true;
+    return last;
+}
+
 /* Forward, loss, backward and the update in one graph. */
 static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl__step_plan *p) {
     const tl__store *store = trainer->engine->store;
@@ -35,20 +57,10 @@ static void add_step(tl_trainer *trainer, tl__graph *graph, int count, struct tl
     if (graph->status != TL_OK)
         return;
     const int64_t *map = graph->values[p->logits].desc.shape;
-    const bool second = p->auxiliary >= 0;
-    const int ignored = tl__model_segments(trainer->model) ? TL_IGNORED : -1;
     p->target = tl__graph_input(graph, tl__desc(TL_DTYPE_I32, 3, (const int64_t[]){count, map[1], map[2]}), "target");
-    const float *given = trainer->stages[trainer->stage].class_weights;
-    const int weights = given ? tl__graph_table(graph, tl__desc1(TL_DTYPE_F32, map[3]), given, "class weights") : -1;
-    p->loss = tl__cross_entropy(graph, p->logits, p->target, weights, "loss", ignored, 0, 1);
-    if (second)
-        p->second_loss = tl__cross_entropy(graph, p->auxiliary, p->target, weights, "aux_loss", ignored, 0, AUXILIARY);
-    if (tl__graph_backward(graph, second ? p->second_loss : p->loss) != TL_OK)
+    if (tl__graph_backward(graph, add_losses(trainer, graph, p)) != TL_OK)
         return;
     graph->values[p->logits].keep = true;
-    graph->values[p->loss].keep = true;
-    if (second)
-        graph->values[p->second_loss].keep = true;
     int bounds = tl__graph_table(graph, tl__desc1(TL_DTYPE_I64, segments + 1), store->bounds, "segments");
     p->table = tl__graph_input(graph, tl__desc(TL_DTYPE_F32, 2, (const int64_t[]){segments, 8}), "rates");
     const int operands[] = {tl__graph_flat(graph, TL__FLAT_PARAMETERS, total), tl__graph_flat(graph, TL__FLAT_GRADIENTS, total),
@@ -72,7 +84,7 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
     tl__drawn drawn;
     TL__TRY(tl__model_draw(trainer->model, &draw, &graph, &drawn));
     struct tl__step_plan p = {.count = count, .inputs = tl__cut_at(drawn.input), .logits = drawn.logits, .counter = drawn.counter,
-                             .auxiliary = drawn.auxiliary, .second_loss = -1};
+                             .auxiliary = drawn.auxiliary, .second_loss = -1, .dice = -1, .second_dice = -1};
     tl_status status = leave_out_auxiliary(graph, &p.auxiliary);
     if (status != TL_OK) {
         tl__graph_destroy(graph);
@@ -262,6 +274,9 @@ static tl_status copy_options(tl_trainer *trainer, const tl_train_options *optio
         TL__TRY(copy_rates(trainer, &trainer->stages[i], rates, rate_count));
         TL__TRY(copy_weights(trainer, &trainer->stages[i], weights));
         TL__TRY(tl__stage_check(trainer->context, &trainer->stages[i]));
+        if (stage.dice > 0 && !tl__model_segments(trainer->model))
+            return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %s: dice = %g, but the network's head tells images apart, not pixels",
+                            stage.name, stage.dice);
     }
     o->stages = trainer->stages;
     return TL_OK;
@@ -368,9 +383,24 @@ static tl_status check_labels(tl_trainer *trainer, const int32_t *labels, int co
     return TL_OK;
 }
 
+/* All losses are of the same pixels, whose weights loss[1] sums up; Dice losses are means already. */
+static tl_status read_losses(const tl_trainer *trainer, const struct tl__step_plan *p, tl__sums *sums) {
+    float loss[4], second[4] = {0}, dice[2] = {0}, second_dice[2] = {0};
+    TL__TRY(tl__plan_read(p->plan, p->loss, loss));
+    if (p->second_loss >= 0)
+        TL__TRY(tl__plan_read(p->plan, p->second_loss, second));
+    if (p->dice >= 0)
+        TL__TRY(tl__plan_read(p->plan, p->dice, dice));
+    if (p->second_dice >= 0)
+        TL__TRY(tl__plan_read(p->plan, p->second_dice, second_dice));
+    const double means = trainer->stages[trainer->stage].dice * (dice[0] + AUXILIARY * (double)second_dice[0]);
+    *sums = (tl__sums){.loss = loss[0] + AUXILIARY * (double)second[0] + means * loss[1], .weight = loss[1], .right = loss[2],
+                       .counted = loss[3]};
+    return TL_OK;
+}
+
 tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl__sums *sums) {
     struct tl__step_plan *p;
-    float loss[4], second[4] = {0};
     if (!trainer->engine->store || !trainer->table)
         return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "no stage has begun: the last one failed to");
     const tl_stage *stage = &trainer->stages[trainer->stage];
@@ -388,14 +418,10 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
         TL__TRY(tl__plan_write(p->plan, p->counter, counter));
     }
     TL__TRY(tl__plan_run(p->plan));
-    TL__TRY(tl__plan_read(p->plan, p->loss, loss));
-    if (p->second_loss >= 0)
-        TL__TRY(tl__plan_read(p->plan, p->second_loss, second));
+    TL__TRY(read_losses(trainer, p, sums));
     trainer->last = p;
     count_step(trainer);
-    /* Both losses are of the same pixels, whose weights loss[1] sums up. */
-    *sums = (tl__sums){.loss = loss[0] + AUXILIARY * (double)second[0], .weight = loss[1], .right = loss[2], .counted = loss[3],
-                       .images = count};
+    sums->images = count;
     if (!isfinite(sums->loss))
         return tl__fail(trainer->context, TL_ERROR_NUMERIC, "step %lld: the loss is %g", (long long)trainer->steps,
                         sums->loss / sums->weight);

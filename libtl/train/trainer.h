@@ -28,6 +28,7 @@ struct tl_trainer {
         tl__cut inputs;
         int target, counter, table, logits, loss;
         int auxiliary, second_loss; /* of the auxiliary classifier, or -1 */
+        int dice, second_dice;      /* the Dice losses, or -1 */
     } plans[2];           /* the full batch, and the last other count */
     struct tl__step_plan *last;
     float *table;         /* of Adam: [segments][8] */

@@ -1,5 +1,5 @@
 # Measurements, built by `make check` and run by hand.
-EXTRA_DIST += %reldir%/cache.sh %reldir%/peers.sh %reldir%/peers.py
+EXTRA_DIST += %reldir%/cache.sh %reldir%/peers.sh %reldir%/peers.py %reldir%/roundtrip.py
 
 check_PROGRAMS += %reldir%/conv %reldir%/ops
 %canon_reldir%_conv_SOURCES = %reldir%/conv.c %reldir%/peak.h %reldir%/peak.c

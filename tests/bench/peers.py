@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+CLASSES = 21  # of segmenters
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # glibc gives large blocks back to the system after each tensor, and every page is zeroed when it comes again. These keep them.
@@ -54,12 +55,23 @@ def torch_model(args):
     import torchvision
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    if "_resnet" in args.arch:  # a segmenter; its auxiliary classifier serves training alone, as in tl bench
+        make = getattr(torchvision.models.segmentation, args.arch)
+        return torch, torchvision, make(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=args.task != "forward")
     return torch, torchvision, getattr(torchvision.models, args.arch)(weights=None)
+
+
+def loss_of(torch, result, labels):
+    """Of a classifier, or of a segmenter with its auxiliary classifier."""
+    entropy = torch.nn.functional.cross_entropy
+    if not isinstance(result, dict):
+        return entropy(result, labels)
+    return entropy(result["out"], labels, ignore_index=255) + 0.5 * entropy(result["aux"], labels, ignore_index=255)
 
 
 def measure_torch(args):
     torch, _, model = torch_model(args)
-    x = torch.randn(args.batch, 3, 224, 224)
+    x = torch.randn(args.batch, 3, args.size, args.size)
     if args.best:
         model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
     model.eval()  # stored statistics, as tl bench has them, in training too
@@ -70,15 +82,17 @@ def measure_torch(args):
                 return model(x)
     else:
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = args.task == "full" or name.startswith(("layer4.", "fc."))
+            parameter.requires_grad = args.task == "full" or name.startswith(("layer4.", "fc.", "classifier.", "aux_classifier."))
         learning = [p for p in model.parameters() if p.requires_grad]
-        optimizer, criterion = torch.optim.Adam(learning, lr=1e-6), torch.nn.CrossEntropyLoss()
+        optimizer = torch.optim.Adam(learning, lr=1e-6)
         labels = torch.arange(args.batch) % 1000
+        if "_resnet" in args.arch:
+            labels = (torch.arange(args.batch * args.size * args.size) % CLASSES).reshape(args.batch, args.size, args.size)
 
         def step():
             optimizer.zero_grad()
             with narrow:
-                loss = criterion(model(x), labels)
+                loss = loss_of(torch, model(x), labels)
             loss.backward()
             optimizer.step()
             return loss.item()
@@ -138,6 +152,61 @@ def job(args):
             optimizer.step()
             total += loss.item() * len(labels)
         print(f"Epoch {epoch + 1}, Loss: {total / len(images):.4f}", file=sys.stderr)
+
+
+def segment_job(args):
+    """A segmenter's head trained on a frozen trunk, as it is usually written in PyTorch; channels-last with --best."""
+    import numpy
+    from PIL import Image
+    torch, torchvision, model = torch_model(args)
+    normalize = torchvision.transforms.Normalize(MEAN, DEVIATION)
+    names = sorted(os.listdir(os.path.join(args.data, "images")))
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(names)
+
+        def __getitem__(self, index):
+            image = Image.open(os.path.join(args.data, "images", names[index])).convert("RGB")
+            mask = Image.open(os.path.join(args.data, "masks", names[index]))
+            x = torchvision.transforms.functional.to_tensor(image)
+            return normalize(x), torch.from_numpy(numpy.array(mask, dtype="int64"))
+
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("backbone.")
+    model.eval()
+    if args.best:
+        model = model.to(memory_format=torch.channels_last)
+    loader = torch.utils.data.DataLoader(Pairs(), batch_size=args.batch, shuffle=True)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    for epoch in range(args.epochs):
+        total = 0.0
+        for x, labels in loader:
+            optimizer.zero_grad()
+            loss = loss_of(torch, model(x.contiguous(memory_format=torch.channels_last) if args.best else x), labels)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(labels)
+        print(f"Epoch {epoch + 1}, Loss: {total / len(names):.4f}", file=sys.stderr)
+
+
+def draw_masked(folder, count, size):
+    """Noise with discs of CLASSES - 1 kinds in it, told apart by their shades, and their masks."""
+    import numpy
+    from PIL import Image
+    random = numpy.random.default_rng(5)
+    for kind in ("images", "masks"):
+        os.makedirs(os.path.join(folder, kind), exist_ok=True)
+    for number in range(count):
+        picture = random.normal(64, 20, (size, size, 3))
+        mask = numpy.zeros((size, size), "uint8")
+        y, x = numpy.mgrid[0:size, 0:size]
+        for disc in range(6):
+            inside = (x - random.integers(size)) ** 2 + (y - random.integers(size)) ** 2 < (size // 8) ** 2
+            mask[inside] = 1 + (number * 6 + disc) % (CLASSES - 1)
+        picture += 9 * mask[..., None]
+        Image.fromarray(picture.clip(0, 255).astype("uint8")).save(os.path.join(folder, "images", f"{number}.png"))
+        Image.fromarray(mask).save(os.path.join(folder, "masks", f"{number}.png"))
 
 
 def draw_images(folder, count):
@@ -232,14 +301,14 @@ def pair(title, libtl, peer, args, results):
     return True
 
 
-def worker(args, engine, arch, batch, task, precision="fp32", best=False, onnx=""):
+def worker(args, engine, arch, batch, task, precision="fp32", best=False, onnx="", size=224):
     command = [sys.executable, os.path.abspath(__file__), "--worker", engine, "--arch", arch, "--batch", str(batch), "--task", task,
-               "--precision", precision, "--threads", str(args.threads), "--seconds", str(args.seconds), "--onnx", onnx]
+               "--precision", precision, "--threads", str(args.threads), "--seconds", str(args.seconds), "--onnx", onnx, "--size", str(size)]
     return command + (["--best"] if best else [])
 
 
-def bench(args, arch, batch, mode, precision="fp32"):
-    command = [args.tl, "bench", arch, "--batch", str(batch), "--mode", mode, "--threads", str(args.threads), "--device", "cpu", "--json"]
+def bench(args, arch, batch, mode, precision="fp32", size=224):
+    command = [args.tl, "bench", arch, "--batch", str(batch), "--size", str(size), "--mode", mode, "--threads", str(args.threads), "--device", "cpu", "--json"]
     return Side("libtl", command + (["--precision", precision] if precision != "fp32" else []))
 
 
@@ -275,6 +344,32 @@ def compare_train(args, results):
     return good
 
 
+def compare_segment(args, results):
+    """deeplabv3_resnet50 on images of 256 pixels: inference, a step of everything, and the head alone over epochs."""
+    arch, size, batch, good = "deeplabv3_resnet50", 256, 4, True
+    for mode in ("forward", "full"):
+        for best in (False, True):
+            peer = Side("PyTorch, best" if best else "PyTorch", worker(args, "torch", arch, batch, mode, best=best, size=size),
+                        KEEP_MEMORY if best else None)
+            good &= pair(f"{arch} {mode}, batch {batch}", bench(args, arch, batch, mode, size=size), peer, args, results)
+    folder = os.path.join(args.work, "masked")
+    if not os.path.isdir(folder):
+        draw_masked(folder + ".part", 16, size)
+        os.rename(folder + ".part", folder)
+    ini = os.path.join(args.work, "segment.ini")
+    with open(ini, "w") as file:
+        file.write(f"[device]\ndevice = cpu\nthreads = {args.threads}\n[data]\ntrain = {folder}\nbatch = {batch}\nresize = none\n"
+                   f"crop = {size}\ncache = memory\n[model]\narch = resnet50\nweights = random\nhead = deeplabv3\ndropout = 0\n"
+                   f"classes = {CLASSES}\n[stage head]\nepochs = {args.epochs}\n")
+    for best in (False, True):
+        libtl = Side("libtl", [args.tl, "train", ini, "-o", os.path.join(args.work, "run"), "--force", "-q"], whole=True)
+        command = [sys.executable, os.path.abspath(__file__), "--worker", "segment_job", "--arch", arch, "--batch", str(batch), "--task",
+                   "head", "--threads", str(args.threads), "--epochs", str(args.epochs), "--data", folder] + (["--best"] if best else [])
+        peer = Side("PyTorch, best" if best else "PyTorch", command, KEEP_MEMORY if best else None, whole=True)
+        good &= pair(f"{arch} head, {args.epochs} epochs of 16 images", libtl, peer, args, results)
+    return good
+
+
 def compare_job(args, results):
     folder = os.path.join(args.work, "images")
     if not os.path.isdir(folder):
@@ -296,7 +391,7 @@ def compare_job(args, results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("cases", nargs="*", metavar="CASE", help="forward, bf16, train, job; without any, all of them")
+    add("cases", nargs="*", metavar="CASE", help="forward, bf16, train, segment, job; without any, all of them")
     add("--tl", default="tl", help="the program (default: the one in PATH)")
     add("--rounds", type=int, default=3, help="pairs (default: 3)")
     add("--seconds", type=float, default=5, help="how long a peer repeats its step (default: 5; tl bench takes 3)")
@@ -307,13 +402,16 @@ def main():
     add("--json", metavar="FILE", help="all the figures, too")
     for name, kind in (("worker", str), ("arch", str), ("batch", int), ("task", str), ("precision", str), ("onnx", str), ("data", str)):
         add("--" + name, type=kind, help=argparse.SUPPRESS)
+    add("--size", type=int, default=224, help=argparse.SUPPRESS)
     add("--best", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        {"torch": measure_torch, "onnxruntime": measure_onnxruntime, "openvino": measure_openvino, "export": export, "job": job}[args.worker](args)
+        {"torch": measure_torch, "onnxruntime": measure_onnxruntime, "openvino": measure_openvino, "export": export, "job": job,
+         "segment_job": segment_job}[args.worker](args)
         return 0
     cases = {"forward": lambda results: compare_forward(args, results, "fp32"), "bf16": lambda results: compare_forward(args, results, "bf16"),
-             "train": lambda results: compare_train(args, results), "job": lambda results: compare_job(args, results)}
+             "train": lambda results: compare_train(args, results), "segment": lambda results: compare_segment(args, results),
+             "job": lambda results: compare_job(args, results)}
     for case in args.cases:
         if case not in cases:
             parser.error(f"{case} is none of {', '.join(cases)}")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures libtl beside PyTorch, ONNX Runtime and OpenVINO on this machine, in turns, and prints ratios.
 #
-#   tests/bench/peers.sh [--venv DIR] [OPTION]... [forward] [bf16] [train] [job]
+#   tests/bench/peers.sh [--venv DIR] [OPTION]... [forward] [bf16] [train] [segment] [job]
 #
 # --venv DIR   a Python environment that has them; without it one is made, from PyPI, in ~/.cache/libtl/peers (about 7 GB)
 # The other options are those of peers.py beside this file: --help shows them.

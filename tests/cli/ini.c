@@ -244,7 +244,7 @@ static void defaults(void **state)
     assert_string_equal(cli_config_patterns(&c, &c.stages[0]), "fc.*");
     assert_int_equal(c.stages[0].epochs, 10);
     assert_true(c.stages[0].lr == 1e-3 && c.stages[0].beta1 == 0.9 && c.stages[0].beta2 == 0.999);
-    assert_true(c.stages[0].eps == 1e-8 && c.stages[0].weight_decay == 0);
+    assert_true(c.stages[0].eps == 1e-8 && c.stages[0].weight_decay == 0 && c.stages[0].dice == 0);
     cli_config_free(&c);
 }
 

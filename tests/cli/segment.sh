@@ -55,6 +55,13 @@ run 0 "without the cache" train run.ini -o none -q -s data.cache=none
 check "gives the same weights, too" cmp runs/run/model.safetensors none/model.safetensors
 run 0 "features that an earlier run left" train run.ini -o other -s stage.head.lr=0.01
 says_like '^features  24/24 from cache$'
+run 0 "the Dice loss" train run.ini -o dice -q -s stage.head.dice=1 -s stage.all.dice=0.5
+# 1 - a mean of scores is between 0 and 1, and half of another comes from the auxiliary classifier
+check "is added to the cross-entropy" sh -c 'paste -d, runs/run/metrics.csv dice/metrics.csv |
+    awk -F, "NR == 2 { exit !(\$13 > \$4 + 0.3 && \$13 < \$4 + 1.5) }"'
+sed '/^\[classes\]/,/^$/d' run.ini >classifier.ini
+run 2 "no Dice loss for a classifier" train classifier.ini -s model.head=native -s stage.all.dice=0.5
+says 'tl: -s stage.all.dice=0.5: dice is for segmentation, and head = native is not'
 run 0 "a dry run" train run.ini --dry-run -o dry
 check_not "writes nothing" test -e dry
 run 0 "a model of its own file" inspect runs/run/best.safetensors

@@ -11,7 +11,7 @@ prints_like '^cpu: .*, against the CPU backend$'
 for operation in $operations; do
     prints_like "^$operation +[2-9][0-9] +[0-9]+ +0\.[0-9]{3}  ok +[a-z]"
 done
-prints_like '^21 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
+prints_like '^23 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
 check_not "no word on stderr" test -s err
 
 TL_BACKEND_PATH=$work/backends
@@ -21,7 +21,7 @@ prints_like '^conv2d +[0-9]+ +[0-9]+ +0\.[0-9]{3}  ok +slow$'
 prints_like '^adam +[0-9]+ +[0-9]+ +-  on the CPU'
 prints_like '^    fake:0: adam: it has no arithmetic for this operation \('
 prints_like '^    [0-9]+ of [0-9]+ on the CPU: fake:0: batchnorm: it has no arithmetic for the statistics of the batch \('
-prints_like ': 0 wrong, 14 on the CPU; '
+prints_like ': 0 wrong, 16 on the CPU; '
 
 TL_FAKE_WRONG=conv2d:slightly
 export TL_FAKE_WRONG
@@ -36,7 +36,7 @@ prints_like '"result": "wrong"'
 prints_like '"result": "cpu"'
 prints_like '"ok": false'
 if command -v python3 >/dev/null; then
-    check "it is JSON" python3 -c "import json; r = json.load(open('out')); assert len(r['operations']) == 21"
+    check "it is JSON" python3 -c "import json; r = json.load(open('out')); assert len(r['operations']) == 23"
 else
     skip "no python3"
 fi
@@ -61,7 +61,7 @@ if [ "${TL_TEST_OPENCL-}" = plugin ] || [ "${TL_TEST_OPENCL-}" = builtin ]; then
     for operation in normalize conv2d batchnorm relu add maxpool2d avgpool2d concat slice upsample2d; do
         prints_like "^$operation f16 +[2-9][0-9] +[0-9]+ +[01]\.[0-9]{3}  ok +[a-z]"
     done
-    prints_like '^21 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
+    prints_like '^23 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
     check_not "and not as bf16" grep -q ' bf16 ' out
     run 0 "tl devices says so" devices
     prints_like 'stores the frozen part as fp16 on request'

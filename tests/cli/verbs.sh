@@ -88,6 +88,12 @@ prints_like 'conv2d .*%$'
 prints_like '^all .*%$'
 prints_like 'images/s'
 
+run 0 "bench: a segmenter" bench lite_resnet50 --batch 1 --size 64 --mode head --json
+prints_like '"arch": "lite_resnet50"'
+run 0 "bench: its inference" bench fcn_vgg11 --batch 1 --size 32
+prints_like '^fcn_vgg11 · forward'
+run 1 "bench: a head that the network cannot have" bench deeplabv3_vgg11
+
 # no colours, no bar, where stderr is no terminal; output that does not arrive is a failure
 check_not "no escape sequences" grep -q "$(printf '\033')" err
 if [ -e /dev/full ]; then

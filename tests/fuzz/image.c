@@ -17,36 +17,12 @@ const char fuzz_folder[] = "tests/data/pictures";
 static bool slow(const uint8_t *data, size_t size) {
     uint64_t most = 1 << 21;
     if (size > 24 && data[0] == 0x89)
-        return (uint64_t)(data[16] << 8 | data[17]) || (uint64_t)(data[20] << 8 | data[21]) ||
-               (uint64_t)(data[18] << 8 | data[19]) * (uint64_t)(data[22] << 8 | data[23]) > most;
+        return fuzz_png_slow(data, size);
     for (size_t i = 0; i + 8 < size; i++)
         if (data[i] == 0xff && (data[i + 1] & 0xf0) == 0xc0 &&
             (uint64_t)(data[i + 5] << 8 | data[i + 6]) * (uint64_t)(data[i + 7] << 8 | data[i + 8]) > most)
             return true;
     return false;
-}
-
-static uint32_t crc_of(const uint8_t *data, size_t size) {
-    uint32_t crc = 0xffffffffu;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
-}
-
-/* Rights the checksums of a PNG, behind which nothing else would ever be reached. */
-static void repair(uint8_t *data, size_t size) {
-    for (size_t at = 8; size >= 20 && at <= size - 12;) {
-        size_t length = (size_t)data[at] << 24 | (size_t)data[at + 1] << 16 | (size_t)data[at + 2] << 8 | data[at + 3];
-        if (length > size - 12 - at)
-            return;
-        uint32_t crc = crc_of(data + at + 4, length + 4);
-        for (size_t i = 0; i < 4; i++)
-            data[at + 8 + length + i] = (uint8_t)(crc >> (24 - 8 * i));
-        at += length + 12;
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -61,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size)
         memcpy(copy, data, size);
     if (size && data[0] == 0x89 && hash & 64)
-        repair(copy, size);
+        fuzz_png_repair(copy, size);
     tl_preprocess p;
     tl_preprocess_init(&p, sizeof p);
     p.resize = hash % 4 ? (int)(hash >> 8) % 100 : 0;

@@ -15,6 +15,19 @@ EXTRA_PROGRAMS = %reldir%/archive-libfuzzer
 
 check_PROGRAMS += %reldir%/image
 TESTS += %reldir%/image
-%canon_reldir%_image_SOURCES = %reldir%/image.c %reldir%/driver.c %reldir%/fuzz.h
+%canon_reldir%_image_SOURCES = %reldir%/image.c %reldir%/png.c %reldir%/driver.c %reldir%/fuzz.h
 %canon_reldir%_image_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_image_LDADD = $(TL_TEST_LDADD)
+
+check_PROGRAMS += %reldir%/masks
+TESTS += %reldir%/masks
+%canon_reldir%_masks_SOURCES = %reldir%/masks.c %reldir%/png.c %reldir%/driver.c %reldir%/fuzz.h
+%canon_reldir%_masks_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_masks_LDADD = libtl-ini.la $(TL_TEST_LDADD)
+EXTRA_DIST += %reldir%/masks-data
+
+EXTRA_PROGRAMS += %reldir%/masks-libfuzzer
+%canon_reldir%_masks_libfuzzer_SOURCES = %reldir%/masks.c %reldir%/png.c %reldir%/fuzz.h
+%canon_reldir%_masks_libfuzzer_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_masks_libfuzzer_LDFLAGS = -fsanitize=fuzzer
+%canon_reldir%_masks_libfuzzer_LDADD = libtl-ini.la $(TL_TEST_LDADD)

@@ -30,7 +30,7 @@ TL_MODEL_TEST_SUPPORT = %reldir%/support.c %reldir%/support.h
 %canon_reldir%_goldens_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_SOURCE='"$(abs_top_srcdir)"'
 %canon_reldir%_goldens_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_goldens_LDADD = $(TL_TEST_LDADD)
-EXTRA_DIST += %reldir%/data
+EXTRA_DIST += %reldir%/data %reldir%/torchvision.txt
 
 TESTS += %reldir%/goldens_opencl.sh
 EXTRA_DIST += %reldir%/goldens_opencl.sh

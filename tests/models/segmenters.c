@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* torchvision.models.segmentation's, with an auxiliary classifier and 21 classes. */
+/* torchvision.models.segmentation's with an auxiliary classifier and 21 classes; without, `auxiliary` of both are less. */
 static const struct {
     const char *arch;
     tl_head head;
@@ -19,21 +19,9 @@ static const struct {
     {"resnet50", TL_HEAD_DEEPLABV3, 42004074, 318 + 44 + 8},
     {"resnet101", TL_HEAD_DEEPLABV3, 60996202, 624 + 44 + 8},
 };
+enum { AUXILIARY_TENSORS = 8, AUXILIARY_PARAMETERS = 256 * 1024 * 9 + 2 * 256 + 21 * 256 + 21 };
 
-/* NAME with a batch-norm's five tensors after "+". */
-static const char *const fcn[] = {"classifier.0.weight 512 2048 3", "+classifier.1 512", "classifier.4.weight 21 512 1",
-                                  "classifier.4.bias 21", NULL};
-static const char *const deeplabv3[] = {
-    "classifier.0.convs.0.0.weight 256 2048 1", "+classifier.0.convs.0.1 256", "classifier.0.convs.1.0.weight 256 2048 3",
-    "+classifier.0.convs.1.1 256", "classifier.0.convs.2.0.weight 256 2048 3", "+classifier.0.convs.2.1 256",
-    "classifier.0.convs.3.0.weight 256 2048 3", "+classifier.0.convs.3.1 256", "classifier.0.convs.4.1.weight 256 2048 1",
-    "+classifier.0.convs.4.2 256", "classifier.0.project.0.weight 256 1280 1", "+classifier.0.project.1 256",
-    "classifier.1.weight 256 256 3", "+classifier.2 256", "classifier.4.weight 21 256 1", "classifier.4.bias 21", NULL};
-static const char *const auxiliary[] = {"aux_classifier.0.weight 256 1024 3", "+aux_classifier.1 256",
-                                        "aux_classifier.4.weight 21 256 1", "aux_classifier.4.bias 21", NULL};
-static const char *const norm[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
-
-static tl_model *create(tl_context *context, const char *arch, tl_head head, int classes, double width) {
+static tl_model *create_with(tl_context *context, const char *arch, tl_head head, int classes, double width, bool auxiliary) {
     tl_model_options options;
     tl_model *model;
     tl_model_options_init(&options, sizeof options);
@@ -41,69 +29,86 @@ static tl_model *create(tl_context *context, const char *arch, tl_head head, int
     options.classes = classes;
     options.head = head;
     options.width = width;
+    options.no_auxiliary = !auxiliary;
     assert_ok(context, tl_model_create(context, &options, &model));
     return model;
 }
 
-static void expect(const tl_model *model, size_t *at, const char *name, int rank, int64_t out, int64_t in, int64_t kernel) {
+static tl_model *create(tl_context *context, const char *arch, tl_head head, int classes, double width) {
+    return create_with(context, arch, head, classes, width, true);
+}
+
+static void expect(const tl_model *model, size_t *at, const char *name, int rank, const int64_t *shape) {
     tl_parameter_info info = {.size = sizeof info};
     assert_int_equal(tl_model_parameter(model, (*at)++, &info), TL_OK);
     assert_string_equal(info.name, name);
     assert_int_equal(info.rank, rank);
-    const int64_t shape[4] = {out, in, kernel, kernel};
     for (int i = 0; i < rank; i++)
         assert_int_equal(info.shape[i], shape[i]);
 }
 
-static void expect_head(const tl_model *model, size_t *at, const char *const *lines) {
-    for (; *lines; lines++) {
-        char name[64], full[96];
-        int out = 0, in = 0, kernel = 0;
-        const bool batchnorm = **lines == '+';
-        int read = sscanf(*lines + batchnorm, "%63s %d %d %d", name, &out, &in, &kernel);
-        for (int i = 0; batchnorm && i < 5; i++) {
-            snprintf(full, sizeof full, "%s.%s", name, norm[i]);
-            expect(model, at, full, i < 4, out, 0, 0);
+/* The tensors of one part of torchvision.txt, which says how its lines are to be read. */
+static void expect_part(const tl_model *model, size_t *at, const char *part) {
+    static const char *const norm[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
+    char path[4096], line[256], heading[64];
+    const char *source = getenv("TL_TEST_SOURCE");
+    bool inside = false, found = false;
+    snprintf(path, sizeof path, "%.4000s/tests/models/torchvision.txt", source ? source : ".");
+    snprintf(heading, sizeof heading, "[%s]\n", part);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        char name[128], full[160];
+        long long shape[4];
+        if (line[0] == '[') {
+            inside = strcmp(line, heading) == 0;
+            found |= inside;
         }
-        if (!batchnorm)
-            expect(model, at, name, read == 4 ? 4 : 1, out, in, kernel);
+        if (line[0] == '[' || line[0] == '#' || !inside)
+            continue;
+        int rank = sscanf(line, "%127s %lld %lld %lld %lld", name, &shape[0], &shape[1], &shape[2], &shape[3]) - 1;
+        assert_in_range(rank, 1, 4);
+        const int64_t sizes[4] = {shape[0], rank > 1 ? shape[1] : 0, rank > 2 ? shape[2] : 0, rank > 3 ? shape[3] : 0};
+        if (name[0] != '+')
+            expect(model, at, name, rank, sizes);
+        for (int i = 0; name[0] == '+' && i < 5; i++) {
+            snprintf(full, sizeof full, "%s.%s", name + 1, norm[i]);
+            expect(model, at, full, i < 4, sizes);
+        }
     }
+    fclose(file);
+    assert_true(found);
 }
 
-/* Names, shapes and their order: the trunk is the classifier's without fc. */
+/* Names, shapes and their order are torchvision's. */
 static void test_names(void **state) {
     (void)state;
     tl_context *context = context_create();
-    for (size_t i = 0; i < TL__COUNT(totals); i++) {
-        tl_model *model = create(context, totals[i].arch, totals[i].head, 21, 1);
-        tl_model *trunk = model_create(context, totals[i].arch, 1000, TL_HEAD_NATIVE, 1);
+    for (size_t i = 0; i < 2 * TL__COUNT(totals); i++) {
+        const bool auxiliary = i % 2;
+        const tl_head head = totals[i / 2].head;
+        tl_model *model = create_with(context, totals[i / 2].arch, head, 21, 1, auxiliary);
         size_t at = 0, count = tl_model_parameter_count(model);
         int64_t sum = 0;
-        for (size_t k = 0; k + 2 < tl_model_parameter_count(trunk); k++) {
-            tl_parameter_info info = {.size = sizeof info};
-            char name[128];
-            assert_ok(context, tl_model_parameter(trunk, k, &info));
-            snprintf(name, sizeof name, "backbone.%s", info.name);
-            expect(model, &at, name, info.rank, info.shape[0], info.shape[1], info.shape[2]);
-        }
-        expect_head(model, &at, totals[i].head == TL_HEAD_FCN ? fcn : deeplabv3);
-        expect_head(model, &at, auxiliary);
+        expect_part(model, &at, totals[i / 2].arch);
+        expect_part(model, &at, head == TL_HEAD_FCN ? "fcn" : "deeplabv3");
+        if (auxiliary)
+            expect_part(model, &at, "auxiliary");
         assert_int_equal(at, count);
-        assert_int_equal(count, totals[i].tensors);
+        assert_int_equal(count, totals[i / 2].tensors - (auxiliary ? 0 : AUXILIARY_TENSORS));
         for (size_t k = 0; k < count; k++) {
             tl_parameter_info info = {.size = sizeof info};
             assert_ok(context, tl_model_parameter(model, k, &info));
             sum += info.buffer ? 0 : info.count;
         }
-        assert_int_equal(sum, totals[i].parameters);
-        assert_int_equal(tl_model_head(model), totals[i].head);
-        tl_model_destroy(trunk);
+        assert_int_equal(sum, totals[i / 2].parameters - (auxiliary ? 0 : AUXILIARY_PARAMETERS));
+        assert_int_equal(tl_model_head(model), head);
         tl_model_destroy(model);
     }
     context_destroy(context);
 }
 
-/* What is saved has those names and no others, and comes back as it was. */
+/* What is saved has those names and shapes and no others, and comes back as it was. */
 static void test_saved(void **state) {
     (void)state;
     static const tl_head heads[] = {TL_HEAD_FCN, TL_HEAD_DEEPLABV3, TL_HEAD_LITE};
@@ -118,7 +123,12 @@ static void test_saved(void **state) {
         for (size_t k = 0; k < tl_weights_count(weights); k++) {
             tl_weights_info info = {.size = sizeof info};
             assert_ok(context, tl_weights_tensor(weights, k, &info));
-            assert_non_null(tl__model_find(model, info.name));
+            const tl__parameter *parameter = tl__model_find(model, info.name);
+            assert_non_null(parameter);
+            assert_int_equal(info.rank, parameter->rank);
+            for (int d = 0; d < info.rank; d++)
+                assert_int_equal(info.shape[d], parameter->shape[d]);
+            assert_string_equal(info.type, info.rank ? "f32" : "i64"); /* counters are PyTorch's only scalars */
         }
         tl_weights_close(weights);
         assert_ok(context, tl_model_open(context, path, &opened));

@@ -16,7 +16,7 @@ static const struct {
 };
 
 /* An operand's shape in the example of an operation, by letter: X [2,6,6,4], Y [2,3,3,6], R the maps of a pooling by
- * 2 [2,3,3,4], W [6,3,3,4], H [2,6,6,2], c [4], o [6], t [4,256], l [2,6,6], 4 [4], p [10], s [3], a [2,8]. And the types that are
+ * 2 [2,3,3,4], W [6,3,3,4], H [2,6,6,2], c [4], o [6], t [4,256], l [2,6,6], 4 [4], p [10], s [3], a [2,8], 2 [2], d [3,4]. And the types that are
  * not f32 after it: b u8, i i32, q i64. One string an operation, so that a new one without an example is seen. */
 static const char *const examples[TL_OP_COUNT] = {
     [TL_OP_NORMALIZE] = "Xb t X",
@@ -40,6 +40,8 @@ static const char *const examples[TL_OP_COUNT] = {
     [TL_OP_SLICE] = "X H",
     [TL_OP_UPSAMPLE2D] = "R X",
     [TL_OP_UPSAMPLE2D_GRAD] = "X R",
+    [TL_OP_DICE] = "X li 2 d",
+    [TL_OP_DICE_GRAD] = "X li d X",
 };
 
 static void give(t_op *op, int i, const char *letters) {
@@ -53,7 +55,8 @@ static void give(t_op *op, int i, const char *letters) {
         int64_t shape[4];
     } shapes[] = {{'X', 4, {2, 6, 6, 4}}, {'Y', 4, {2, 3, 3, 6}}, {'R', 4, {2, 3, 3, 4}}, {'W', 4, {6, 3, 3, 4}}, {'H', 4, {2, 6, 6, 2}},
                   {'c', 1, {4}},          {'o', 1, {6}},          {'t', 2, {4, 256}},     {'l', 3, {2, 6, 6}},
-                  {'4', 1, {4}},          {'p', 1, {10}},         {'s', 1, {3}},          {'a', 2, {2, 8}}};
+                  {'4', 1, {4}},          {'p', 1, {10}},         {'s', 1, {3}},          {'a', 2, {2, 8}},
+                  {'2', 1, {2}},          {'d', 2, {3, 4}}};
     for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++)
         if (shapes[k].letter == letters[0])
             t_give(op, i, dtype, shapes[k].rank, shapes[k].shape);

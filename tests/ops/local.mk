@@ -2,7 +2,7 @@
 check_LTLIBRARIES += libtl-test-ops.la
 libtl_test_ops_la_SOURCES = %reldir%/harness.h %reldir%/harness.c %reldir%/device.h %reldir%/device.c \
 	%reldir%/conv_reference.h %reldir%/conv_reference.c %reldir%/conv_common.h %reldir%/conv_common.c \
-	%reldir%/conv_cases.h %reldir%/stored_type.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c \
+	%reldir%/conv_cases.h %reldir%/stored_type.h %reldir%/batchnorm_reference.h %reldir%/batchnorm_reference.c %reldir%/dice_torch.h \
 	%reldir%/winograd_matrices.h %reldir%/winograd_matrices.c
 libtl_test_ops_la_CFLAGS = $(TL_TEST_CFLAGS)
 
@@ -20,6 +20,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/conv2d_grad_weight \
 	%reldir%/cpu_device \
 	%reldir%/cross_entropy \
+	%reldir%/dice \
 	%reldir%/dropout \
 	%reldir%/maxpool2d \
 	%reldir%/normalize \
@@ -52,6 +53,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_conv2d_grad_weight_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_cross_entropy_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_cross_entropy_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_dice_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_dice_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_dropout_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_dropout_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_maxpool2d_CFLAGS = $(TL_TEST_CFLAGS)

@@ -4,7 +4,7 @@
 # small integers, values that are copied, chosen or come from a table) must be the CPU backend's, bit for bit.
 . "$TL_TEST_SOURCE/tests/ops/opencl_cases.sh"
 for name in accept adam avgpool2d batchnorm batchnorm_grad concat conv2d conv2d_batch conv2d_grad_input \
-    conv2d_grad_weight cross_entropy dropout maxpool2d normalize relu upsample2d; do
+    conv2d_grad_weight cross_entropy dice dropout maxpool2d normalize relu upsample2d; do
     cases "$name" "$name"
 done
 for name in conv2d conv2d_grad_input conv2d_grad_weight; do

@@ -167,6 +167,7 @@ static void operations(void **state) {
         TL_OP_AVGPOOL2D_GRAD, TL_OP_DROPOUT, TL_OP_CROSS_ENTROPY,
         TL_OP_CROSS_ENTROPY_GRAD, TL_OP_ADAM, TL_OP_CONCAT,
         TL_OP_SLICE, TL_OP_UPSAMPLE2D, TL_OP_UPSAMPLE2D_GRAD,
+        TL_OP_DICE, TL_OP_DICE_GRAD,
     };
     for (int i = 0; i < (int)(sizeof ops / sizeof ops[0]); i++)
         assert_int_equal(ops[i], i);

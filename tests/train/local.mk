@@ -1,5 +1,5 @@
 TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract \
-	%reldir%/rates %reldir%/confusion %reldir%/label %reldir%/segment %reldir%/weights %reldir%/stored %reldir%/tiles %reldir%/whole
+	%reldir%/rates %reldir%/confusion %reldir%/label %reldir%/segment %reldir%/dice %reldir%/weights %reldir%/stored %reldir%/tiles %reldir%/whole
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_passes_SOURCES = %reldir%/passes.c %reldir%/support.c %reldir%/support.h
@@ -29,6 +29,9 @@ TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_label_SOURCES = %reldir%/label.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_label_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_label_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_dice_SOURCES = %reldir%/dice.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_dice_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_dice_LDADD = $(TL_TEST_LDADD)
 %canon_reldir%_segment_SOURCES = %reldir%/segment.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_segment_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_segment_LDADD = $(TL_TEST_LDADD)

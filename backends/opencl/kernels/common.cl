@@ -159,6 +159,30 @@ wide keep(wide_int mask, wide x) {
     return wide_of_bits(bits_of_wide(x) & mask);
 }
 
+wide larger(wide a, wide b) { /* b where one is NaN */
+    return select(b, a, a > b);
+}
+
+/* exp(x) for x <= 0 within 2 units in the last place, 0 below the smallest normal number: x = n ln 2 + r with
+ * |r| <= ln 2 / 2, and the series of exp to r^7 / 7!. NaN stays. */
+wide exp_negative(wide x) {
+    wide_int tiny = x < -87.3f;
+    wide bounded = select(x, (wide)-87.3f, tiny);
+    wide shifted = fma(bounded, (wide)1.44269504f, (wide)12582912.0f); /* 1.5 * 2^23: n is in its low bits */
+    wide n = shifted - 12582912.0f;
+    wide r = fma(-n, (wide)0.693145752f, bounded); /* ln 2 to 16 bits: the product is exact */
+    r = fma(-n, (wide)1.42860677e-6f, r);
+    wide p = 1.0f / 5040;
+    p = fma(p, r, (wide)(1.0f / 720));
+    p = fma(p, r, (wide)(1.0f / 120));
+    p = fma(p, r, (wide)(1.0f / 24));
+    p = fma(p, r, (wide)(1.0f / 6));
+    p = fma(p, r, (wide)0.5f);
+    p = fma(p * r, r, r) + 1.0f;
+    wide_int exponent = (bits_of_wide(shifted) - (0x4b400000 - 127)) << 23;
+    return keep(~tiny, p * wide_of_bits(exponent));
+}
+
 /* ---- numbers of twice the precision: hi + lo, with hi the nearest float; results are within about 2^-46.
  * They stand in for double, which devices need not have, and give the same bits wherever floats round as they should.
  * ---- */

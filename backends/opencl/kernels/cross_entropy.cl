@@ -6,26 +6,6 @@
 #define SHORT 64
 #define PARTS (16 / WIDE)
 
-/* exp(x) for x <= 0 within 2 units in the last place, 0 below the smallest normal number: x = n ln 2 + r with
- * |r| <= ln 2 / 2, and the series of exp to r^7 / 7!. NaN stays. */
-wide exp_negative(wide x) {
-    wide_int tiny = x < -87.3f;
-    wide bounded = select(x, (wide)-87.3f, tiny);
-    wide shifted = fma(bounded, (wide)1.44269504f, (wide)12582912.0f); /* 1.5 * 2^23: n is in its low bits */
-    wide n = shifted - 12582912.0f;
-    wide r = fma(-n, (wide)0.693145752f, bounded); /* ln 2 to 16 bits: the product is exact */
-    r = fma(-n, (wide)1.42860677e-6f, r);
-    wide p = 1.0f / 5040;
-    p = fma(p, r, (wide)(1.0f / 720));
-    p = fma(p, r, (wide)(1.0f / 120));
-    p = fma(p, r, (wide)(1.0f / 24));
-    p = fma(p, r, (wide)(1.0f / 6));
-    p = fma(p, r, (wide)0.5f);
-    p = fma(p * r, r, r) + 1.0f;
-    wide_int exponent = (bits_of_wide(shifted) - (0x4b400000 - 127)) << 23;
-    return keep(~tiny, p * wide_of_bits(exponent));
-}
-
 /* log(x) for x >= 1 or NaN: x = 2^e m, m near 1, and log m = 2 (s + s^3 / 3 + s^5 / 5 ...), s = (m - 1) / (m + 1). */
 twice log_of(wide x) {
     wide_int from = bits_of_wide(x) - 0x3f3504f3; /* the root of 1/2 */
@@ -42,10 +22,6 @@ twice log_of(wide x) {
     twice r = twice_add(power, twice_add(series, series));
     r.hi += x - x; /* NaN */
     return r;
-}
-
-wide larger(wide a, wide b) { /* b where one is NaN */
-    return select(b, a, a > b);
 }
 
 /* What is known of rows side by side: the largest logit, the sum of exponentials below it, the target's logit, and -1

@@ -106,7 +106,16 @@ typedef struct tl_tensor_desc {
  * slice                 y = x[..., first .. first + count - 1].
  * upsample2d            PyTorch's interpolate(mode = "bilinear", align_corners = False) to any size: output o of OH reads
  *                       s = max((o + 0.5) H / OH - 0.5, 0), between floor(s) and the next (the last at the edge).
- * upsample2d_grad       its transpose. */
+ * upsample2d_grad       its transpose.
+ * dice                  logits [N,H,W,K], target i32 [N,H,W]; rows whose target is ignore_index are left out. With
+ *                       p = softmax and y_k = 1 where the target is k, else 0, summed over all other rows: sums[0][k] =
+ *                       I = sum p_k y_k, sums[1][k] = P = sum p_k, sums[2][k] = Y = sum y_k. With C the classes whose Y is
+ *                       above 0: loss[0] = 1 - mean over C of (2 I + eps) / (P + Y + eps), 0 where C is empty; loss[1] is
+ *                       their number. A class that no target names has no part in the mean: its score would be
+ *                       eps / (P + eps), which says only how sure the others are. eps > 0, usually 1, keeps a class of
+ *                       few pixels from jumping. (Drozdzal et al. 2016, "The Importance of Skip Connections in
+ *                       Biomedical Image Segmentation"; Milletari et al. 2016, "V-Net", has squares below.)
+ * dice_grad             dlogits = scale * d(loss[0]) / dlogits, with sums [3,K] from dice; ignored rows 0. */
 #define TL_OP_LIST(X)                                                                                              \
     X(NORMALIZE, normalize, "x table", "y")                                                                        \
     X(CONV2D, conv2d, "x w bias? residual?", "y~residual")                                                         \
@@ -128,7 +137,9 @@ typedef struct tl_tensor_desc {
     X(CONCAT, concat, "a b? c? d? e? f?", "y")                                                                     \
     X(SLICE, slice, "x", "y")                                                                                      \
     X(UPSAMPLE2D, upsample2d, "x", "y")                                                                            \
-    X(UPSAMPLE2D_GRAD, upsample2d_grad, "dy", "dx")
+    X(UPSAMPLE2D_GRAD, upsample2d_grad, "dy", "dx")                                                                \
+    X(DICE, dice, "logits target", "loss sums")                                                                    \
+    X(DICE_GRAD, dice_grad, "logits target sums", "dlogits")
 
 /* Values are part of the ABI: new operations are added at the end. */
 typedef enum tl_op {

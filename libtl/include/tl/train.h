@@ -59,13 +59,21 @@ typedef struct tl_stage {
     const float *class_weights; /* [classes], of an image or pixel of each in the loss while training, which is then the
                                  * mean by weight; > 0; NULL (default): all count the same. tl_class_weights makes some.
                                  * Evaluation does without */
+    double dice; /* >= 0; default 0. A segmenter's loss while training is cross-entropy + dice * D, D the soft Dice loss
+                  * over the batch's pixels that are not ignored: D = 1 - mean over classes of (2 I + 1) / (P + Y + 1),
+                  * where I is the sum of a class's probabilities (softmax) in its own pixels, P their sum everywhere,
+                  * Y the number of its pixels. Classes without pixels in the batch have no part in the mean. It weighs
+                  * classes alike however large they are, whatever class_weights says. (Drozdzal et al. 2016, "The
+                  * Importance of Skip Connections in Biomedical Image Segmentation", with 1 added above and below.)
+                  * Evaluation does without */
 } tl_stage;
 TL_API void tl_stage_init(tl_stage *stage, size_t size);
 
 /* Means over samples, so that a smaller last batch counts for what it is. A segmenter's samples are the pixels that are
  * not ignored. */
 typedef struct tl_score {
-    double loss;     /* cross-entropy; of a segmenter's steps also half of that of its auxiliary classifier */
+    double loss;     /* cross-entropy; of a segmenter's steps also the stage's Dice loss, and half of the same of its
+                      * auxiliary classifier; a batch's Dice loss counts in the mean like its cross-entropy */
     double accuracy; /* 0 .. 1 */
     int64_t images;
     int64_t pixels;  /* that count, of a segmenter; with TL_EXTENT_WHOLE in the files of the masks */
@@ -209,9 +217,9 @@ TL_API void tl_trainer_destroy(tl_trainer *trainer);
 TL_API tl_status tl_trainer_stage(tl_trainer *trainer, size_t index); /* begins another stage */
 
 /* One step on `count` images (1 .. batch) of height * width * 3 bytes with labels 0 .. classes - 1 (a segmenter takes
- * count * height * width of them, 255 where a pixel does not count; its loss is that of its output and half of that of
- * its auxiliary classifier, its accuracy that of pixels; where none counts, both are 0 and so are the gradients): forward,
- * loss, backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
+ * count * height * width of them, 255 where a pixel does not count; its loss, with the stage's Dice loss, is that of its
+ * output and half of that of its auxiliary classifier, its accuracy that of pixels; where none counts, both are 0 and so
+ * are the gradients): forward, loss, backward, Adam. `score`, if not NULL, is of this batch before the update. TL_ERROR_NUMERIC. */
 TL_API tl_status tl_trainer_step(tl_trainer *trainer, const uint8_t *rgb, const int32_t *labels, int count, tl_score *score);
 
 /* Of the last step: the logits (count * classes), the gradient of one trained parameter (torchvision's order).
