@@ -47,9 +47,6 @@ void tl__loader_set_epoch(tl__loader *loader, uint64_t epoch);
 tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t **labels, const uint32_t **indices,
                           int *count);
 
-/* How many threads decode where nobody says: one for each processor this process may use, at most 8. */
-int tl__loader_processors(void);
-
 /* How many threads decode. */
 int tl__loader_workers(const tl__loader *loader);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/augment.h"
 #include "train/evaluate.h"
 #include "train/frozen.h"
 #include "train/trainer.h"
@@ -15,6 +16,7 @@ typedef struct run {
     tl_model *model;
     const tl_dataset *train, *val;
     const tl_train_options *options; /* the trainer's, complete */
+    tl_augment augment;              /* theirs, checked */
     tl_trainer *trainer;
     tl__loader *loader, *val_loader;
     tl__features *features; /* of both sets; NULL: steps read images */
@@ -77,25 +79,34 @@ static void drop_features(run *r) {
     }
 }
 
-/* Masks are small beside features: they stay in memory, whether the features were computed or found. */
-static tl_status read_targets(run *r, int set, const tl_dataset *dataset, tl__loader *loader) {
-    const size_t images = tl_dataset_size(dataset);
-    uint8_t *out = r->targets[set] = tl__calloc(r->context, images, r->each);
-    if (!out)
-        return TL_ERROR_MEMORY;
+static tl_status read_view(run *r, tl__loader *loader, size_t view, size_t images, uint8_t **out) {
+    tl__loader_set_epoch(loader, view);
     TL__TRY(tl__loader_start(loader, NULL, images));
     for (size_t done = 0; done < images;) {
         const int32_t *labels;
         int count;
         TL__TRY(tl__loader_next(loader, NULL, &labels, NULL, &count));
         for (size_t i = 0; i < (size_t)count * r->each; i++)
-            *out++ = (uint8_t)labels[i];
+            *(*out)++ = (uint8_t)labels[i];
         done += (size_t)count;
         if (tl__cancelled(r->context))
             return tl__fail(r->context, TL_CANCELLED, "cancelled while reading masks: %zu of %zu", done, images);
     }
     return TL_OK;
 }
+
+/* Masks are small beside features: they stay in memory, whether the features were computed or found. */
+static tl_status read_targets(run *r, int set, const tl_dataset *dataset, tl__loader *loader) {
+    const size_t images = tl_dataset_size(dataset);
+    const size_t views = set == 0 ? r->features->views : 1;
+    uint8_t *out = r->targets[set] = tl__calloc(r->context, images * views, r->each);
+    if (!out)
+        return TL_ERROR_MEMORY;
+    for (size_t view = 0; view < views; view++)
+        TL__TRY(read_view(r, loader, view, images, &out));
+    return TL_OK;
+}
+
 
 static void begin_features_phase(void *user) {
     begin_phase(user, TL_PHASE_FEATURES);
@@ -113,6 +124,7 @@ static tl_status make_features(run *r, char reason[128]) {
                                    .cut = r->trainer->cut,
                                    .sets = {r->train, r->val},
                                    .loaders = {r->loader, r->val_loader},
+                                   .augment = tl_augment_is_random(o->augment) ? &r->augment : NULL,
                                    .batch = o->batch,
                                    .folder = r->folder,
                                    .limit = o->cache_limit,
@@ -141,7 +153,8 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
     tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
     tl__runner *runner;
     TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
-    uint64_t images = tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0),
+    uint64_t views = tl_augment_is_random(o->augment) ? (uint64_t)r->augment.views : 1;
+    uint64_t images = views * tl_dataset_size(r->train) + (r->val ? tl_dataset_size(r->val) : 0),
              bytes = images * runner->output_count * sizeof(float);
     report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
     char names[96];
@@ -155,7 +168,7 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
  * *reason: up to where, or why not. */
 static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_trainer *trainer = r->trainer;
-    const bool random = tl_augment_is_random(r->options->augment);
+    const bool random = tl_augment_is_random(r->options->augment) && !r->augment.views;
     bool wanted = r->options->cache_features && trainer->cut.count > 0 && !random;
     report->cache = reason;
     if (!wanted)
@@ -259,8 +272,9 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
         return TL_OK;
     }
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
-    tl__labels_gather(r->train, r->targets[0], r->each, r->order + first, 0, *count, r->labels);
-    tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
+    const size_t view = (size_t)r->epoch % r->features->views * tl_dataset_size(r->train);
+    tl__labels_gather(r->train, r->targets[0], r->each, r->order + first, view, *count, r->labels);
+    tl__features_gather(r->features, 0, r->order + first, view, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;
     return TL_OK;
@@ -378,6 +392,8 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
         r->epochs += stage->epochs;
         stage->steps = stage->steps ? stage->steps : stage->epochs * steps;
     }
+    if (r->options->augment)
+        TL__TRY(tl__augment_take(r->context, r->options->augment, &r->augment));
     if (r->dry)
         return TL_OK;
     r->order = tl__alloc(r->context, tl_dataset_size(r->train) * sizeof *r->order);
@@ -428,13 +444,13 @@ static tl_status train(run *r, tl_train_result *result) {
     tl__hash before, after;
     size_t frozen;
     TL__TRY(find_changed(r));
-    TL__TRY(tl__frozen_hash(r->model, r->changed, &before, &frozen, r->hashes));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, false, r->hashes, &before, &frozen));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, r->changed, &after, &frozen, NULL));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, true, r->hashes, &after, &frozen));
     if (before.low != after.low || before.high != after.high)
         return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
     result->frozen_tensors = frozen;
