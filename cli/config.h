@@ -100,6 +100,7 @@ typedef struct cli_config {
         double random_crop, ratio;
         int flip;
         double rotate, brightness, contrast, saturation;
+        int views;
     } augment;
     const char **class_names; /* of [classes], by number; the names are the settings' */
     uint8_t (*class_colours)[3]; /* NULL: there are none */

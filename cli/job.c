@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/session.h"
@@ -266,13 +265,6 @@ void cli_job_print(const cli_config *config, const cli_job *job)
 
 /* ---- images ---- */
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 int cli_job_check_images(const cli_config *config, const cli_job *job)
 {
     const tl_dataset *sets[] = {job->train, job->val};
@@ -280,7 +272,7 @@ int cli_job_check_images(const cli_config *config, const cli_job *job)
     uint8_t *rgb = cli_alloc((size_t)config->crop * (size_t)config->crop * 3);
     uint8_t *labels = tl_dataset_has_masks(job->train) ? cli_alloc((size_t)config->crop * (size_t)config->crop) : NULL;
     size_t total = tl_dataset_size(job->train) + (job->val ? tl_dataset_size(job->val) : 0), done = 0, bad = 0;
-    double start = now();
+    double start = cli_seconds();
     for (size_t s = 0; s < 2 && sets[s]; s++)
         for (size_t i = 0; i < tl_dataset_size(sets[s]) && !cli_interrupted(); i++) {
             tl_status status = labels ? tl_masked_load(job->context, sets[s], i, preprocess, rgb, labels)
@@ -289,7 +281,7 @@ int cli_job_check_images(const cli_config *config, const cli_job *job)
                 cli_error("%s", tl_context_message(job->context));
                 bad++;
             }
-            cli_progress("images", (int64_t)++done, (int64_t)total, now() - start, true);
+            cli_progress("images", (int64_t)++done, (int64_t)total, cli_seconds() - start, true);
         }
     free(rgb);
     free(labels);

@@ -154,6 +154,10 @@ const cli_key cli_keys[] = {
      "The same of the difference from the image's mean grey"},
     {"augment", "saturation", CLI_KEY_REAL, 0, 100, false, NULL, "0", IN(augment.saturation),
      "The same of the difference from the pixel's own grey"},
+    {"augment", "views", CLI_KEY_INT, 1, 65536, false, "none", "none", IN(augment.views),
+     "So many changed views of each image are all there are, and features of the frozen part are computed once for each: "
+     "epoch e, from 1 on, shows number e mod views; none: every epoch changes images anew, and features are computed every "
+     "step"},
 
     {"classes", "*", CLI_KEY_CLASS, 0, 254, false, NULL, "", 0,
      "A class of segmentation: its name, its number, and with masks of colours its colour, as in road = 3, #804080; the number "

@@ -14,6 +14,9 @@
  * Beyond it an epoch takes so long that writing the file each time does not matter. */
 #define MOST_KEPT ((uint64_t)64 << 20)
 
+/* Seconds; epochs of a head take milliseconds, and the file is written anew each time. The end writes it anyway. */
+#define BETWEEN_METRICS 0.2
+
 static const char *const file_names[] = {
 #define CLI_RUN_FILE(NAME, text) text,
     CLI_RUN_FILES(CLI_RUN_FILE)
@@ -89,6 +92,21 @@ static bool moves(const cli_run *run, const tl_parameter_info *info)
         if (cli_matches(cli_config_patterns(run->config, &run->config->stages[i]), info->name))
             return true;
     return false;
+}
+
+void cli_run_begin_model(cli_run *run)
+{
+    size_t count = tl_model_parameter_count(run->model);
+    bool *changing = cli_alloc(count * sizeof(*changing));
+    for (size_t i = 0; i < count; i++) {
+        tl_parameter_info info = {.size = sizeof(info)};
+        changing[i] = tl_model_parameter(run->model, i, &info) != TL_OK || moves(run, &info);
+    }
+    char *path = cli_run_path(run, CLI_RUN_LAST);
+    if (tl_model_save_begin(run->model, path, changing, &run->saving) != TL_OK)
+        run->saving = NULL; /* tried again at the end, which says what is wrong */
+    free(path);
+    free(changing);
 }
 
 static tl_status keep_best(cli_run *run, tl_model *model)
@@ -199,6 +217,10 @@ tl_status cli_run_epoch(cli_run *run, const tl_epoch *epoch, tl_model *model)
         if (status != TL_OK)
             return status;
     }
+    double now = cli_seconds();
+    if (run->epoch_count > 1 && now - run->metrics_written < BETWEEN_METRICS)
+        return TL_OK;
+    run->metrics_written = now;
     run->said = !write_metrics(run);
     return run->said ? TL_ERROR_IO : TL_OK;
 }
@@ -297,7 +319,10 @@ static void take_away(cli_run *run)
 static bool save(cli_run *run, enum cli_run_file file)
 {
     char *path = cli_run_path(run, file);
-    tl_status status = tl_model_save(run->model, path);
+    tl_saving *begun = file == CLI_RUN_LAST ? run->saving : NULL;
+    tl_status status = begun ? tl_model_save_end(begun) : tl_model_save(run->model, path);
+    if (begun)
+        run->saving = NULL;
     if (status != TL_OK)
         cli_failed(run->context, status, NULL);
     else if (file == CLI_RUN_LAST)
@@ -334,6 +359,10 @@ int cli_run_finish(cli_run *run, bool model_usable)
 {
     if (!run->started)
         return CLI_DONE;
+    if (!model_usable) {
+        tl_model_save_abandon(run->saving);
+        run->saving = NULL;
+    }
     if (!model_usable && run->best < 0) {
         take_away(run);
         return CLI_DONE;

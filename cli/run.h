@@ -53,6 +53,8 @@ typedef struct cli_run {
     float **kept;
     size_t tensor_count;
     bool keep_in_memory;
+    double metrics_written; /* when */
+    tl_saving *saving; /* model.safetensors, while it is written; NULL: it will be written at the end */
 } cli_run;
 
 /* The files of a run, in its folder. */
@@ -75,6 +77,9 @@ int cli_run_check(const cli_run *run, bool force);
 
 /* Makes the folder, takes an earlier run's files away, opens the log, writes config.ini. An exit code. */
 int cli_run_start(cli_run *run);
+
+/* The model's file is begun, now that training is: what is frozen is written meanwhile. */
+void cli_run_begin_model(cli_run *run);
 
 /* Notes an epoch: keeps what is best, writes metrics.csv. */
 tl_status cli_run_epoch(cli_run *run, const tl_epoch *epoch, tl_model *model);

@@ -118,7 +118,7 @@ int cli_usage(const char *verb, const char *format, ...)
     return CLI_USAGE;
 }
 
-static double now(void)
+double cli_seconds(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -134,7 +134,7 @@ static int columns(void)
 void cli_progress(const char *label, int64_t done, int64_t total, double seconds, bool final_line)
 {
     char rate[64] = "";
-    double time = now();
+    double time = cli_seconds();
     bool end = done >= total;
     if (cli_terminal.quiet)
         return;

@@ -33,6 +33,8 @@ int cli_usage(const char *verb, const char *format, ...) CLI_PRINTF(2, 3);
 void cli_progress(const char *label, int64_t done, int64_t total, double seconds, bool final_line);
 void cli_progress_end(void);
 
+double cli_seconds(void); /* of a clock that never goes back */
+
 /* Flushes stdout; CLI_FAILED, with a message, where what was printed did not arrive. */
 int cli_finish(int code);
 

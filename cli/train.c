@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/files.h"
@@ -31,13 +30,6 @@ typedef struct training {
     bool learning; /* a step was made */
     char label[48];
 } training;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 /* ---- callbacks ---- */
 
@@ -127,6 +119,7 @@ static void fill_augment(training *t)
     t->augment.brightness = config->augment.brightness;
     t->augment.contrast = config->augment.contrast;
     t->augment.saturation = config->augment.saturation;
+    t->augment.views = config->augment.views;
     t->augment.seed = config->seed;
     t->options.augment = &t->augment;
 }
@@ -245,10 +238,11 @@ static int train(training *t, double start)
         return code;
     }
     cli_job_print(&t->config, &t->job);
+    cli_run_begin_model(&t->run);
     tl_status status =
         tl_train(t->job.model, t->job.device, t->job.train, t->job.val, &t->options, &t->result);
     cli_progress_end();
-    t->run.seconds = now() - start;
+    t->run.seconds = cli_seconds() - start;
     t->run.status = status == TL_OK ? "done" : status == TL_CANCELLED ? "interrupted" : "failed";
     if (status == TL_OK) {
         t->run.result = &t->result;
@@ -285,7 +279,7 @@ static int choose_batch(training *t)
 
 static int work(training *t, bool dry, bool force)
 {
-    double start = now();
+    double start = cli_seconds();
     int code = cli_run_check(&t->run, force);
     if (code == CLI_DONE)
         code = cli_job_open(&t->config, &t->job);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "backends/cpu/cpu.h"
 
@@ -15,6 +16,8 @@
 #endif
 
 #define LARGE (1u << 20) /* buffers from here on begin on a page */
+#define HUGE_PAGE ((size_t)2 << 20) /* bytes of a large page */
+#define HUGE_FROM (2 * HUGE_PAGE)
 
 struct tl_backend_queue {
     cpu_device *device;
@@ -45,13 +48,26 @@ __attribute__((format(printf, 3, 4))) static tl_status fail(const tl_host *host,
 
 /* ---- memory ---- */
 
+/* Whole pages only, so that no more becomes resident than is asked for. */
+static void offer_huge_pages(void *memory, uint64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    madvise(memory, (size_t)(bytes / HUGE_PAGE * HUGE_PAGE), MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 static void *allocate(cpu_device *device, uint64_t bytes) {
     size_t alignment = bytes >= LARGE ? 4096 : CPU_ALIGNMENT;
     void *memory = NULL;
+    if (bytes >= HUGE_FROM)
+        alignment = HUGE_PAGE;
     if (bytes <= PTRDIFF_MAX - CPU_PADDING - CPU_ALIGNMENT) {
         size_t size = ((size_t)bytes + CPU_PADDING + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
         memory = device->host->allocate(device->host->user, size, alignment);
     }
+    if (memory && bytes >= HUGE_FROM)
+        offer_huge_pages(memory, bytes);
     if (!memory)
         tl__cpu_fail(device, TL_ERROR_MEMORY, "cpu: no memory for %llu bytes", (unsigned long long)bytes);
     return memory;

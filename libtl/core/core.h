@@ -2,6 +2,7 @@
 #ifndef TL__CORE_H
 #define TL__CORE_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -109,6 +110,10 @@ typedef struct tl__hash {
     uint64_t low, high;
 } tl__hash; /* XXH3-128 */
 tl__hash tl__hash_bytes(const void *data, size_t bytes, uint64_t seed);
+/* The same, with seed 0, of parts of at most `at_once` bytes, one after another: `part` gives the one that begins at
+ * `first`, and need not keep the one before; at last it is called with no bytes. */
+tl__hash tl__hash_parts(size_t bytes, size_t at_once, const void *(*part)(void *user, size_t first, size_t bytes),
+                        void *user);
 tl__hash tl__hash_mix(tl__hash a, tl__hash b); /* of a, then b */
 void tl__hash_text(tl__hash hash, char text[33]); /* 32 hex digits */
 uint64_t tl__fnv1a64(const char *text);
@@ -116,9 +121,9 @@ uint64_t tl__fnv1a64(const char *text);
 /* Tells that a file is the one that was hashed: a hash of its size, its times and where it is, which any writing to it
  * changes. False: there is no such file any more. */
 bool tl__stamp_read(const char *path, uint64_t *stamp);
-/* Of the contents of a file. TL_ERROR_IO, naming it. `buffer` holds TL__HASH_BUFFER bytes. */
+/* Of the contents of a file; false: errno says why not. `buffer` holds TL__HASH_BUFFER bytes. */
 #define TL__HASH_BUFFER ((size_t)1 << 18)
-tl_status tl__hash_file(tl_context *context, const char *path, void *buffer, tl__hash *hash, uint64_t *stamp);
+bool tl__hash_file(const char *path, void *buffer, tl__hash *hash, uint64_t *stamp);
 
 /* ---- build.c ---- */
 
@@ -130,6 +135,15 @@ tl__hash tl__build_hash(void (*code)(void));
 
 double tl__seconds(void); /* of a clock that never goes back */
 
+/* ---- work.c ---- */
+
+int tl__processors(void); /* that this process may use, 8 at most */
+/* Calls each(user, 0 .. count - 1), several at once, in no order, and returns when all are done. What `each` needs of a
+ * context, memory and messages included, is not safe there. */
+void tl__work(size_t count, void (*each)(void *user, size_t index), void *user);
+/* A thread to which no signal is delivered: these are the program's affair. */
+bool tl__thread_start(pthread_t *thread, void *(*body)(void *), void *argument);
+
 /* ---- file.c ---- */
 
 /* A file mapped read-only. */
@@ -139,6 +153,8 @@ typedef struct tl__mapping {
 } tl__mapping;
 tl_status tl__map(tl_context *context, const char *path, tl__mapping *mapping);
 void tl__unmap(tl__mapping *mapping);
+/* Tells it that they will be read now, all of them: one call in the place of a fault for every few pages. */
+void tl__map_expect(const tl__mapping *mapping, size_t offset, size_t size);
 /* Tells the system that the pages of this range need not stay in memory (they come back when read). */
 void tl__map_forget(const tl__mapping *mapping, size_t offset, size_t size);
 
@@ -155,5 +171,7 @@ tl_status tl__writer_open(tl_context *context, const char *path, tl__writer *wri
 tl_status tl__writer_write(tl__writer *writer, const void *data, size_t bytes);
 tl_status tl__writer_commit(tl__writer *writer); /* also ends the writer, on failure too */
 void tl__writer_abandon(tl__writer *writer);
+/* All of it; false: errno says why not. */
+bool tl__write_at(int fd, const void *data, size_t bytes, uint64_t at);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define EXPECT_FROM ((size_t)1 << 18) /* bytes that are worth a call */
 #define WRITE_BUFFER ((size_t)1 << 18)
 
 tl_status tl__map(tl_context *context, const char *path, tl__mapping *mapping) {
@@ -41,11 +42,38 @@ void tl__unmap(tl__mapping *mapping) {
     *mapping = (tl__mapping){0};
 }
 
+void tl__map_expect(const tl__mapping *mapping, size_t offset, size_t size) {
+#ifdef MADV_POPULATE_READ
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = offset / page * page;
+    if (size >= EXPECT_FROM && offset + size <= mapping->size)
+        madvise((void *)(mapping->data + begin), offset + size - begin, MADV_POPULATE_READ);
+#else
+    (void)mapping, (void)offset, (void)size;
+#endif
+}
+
 void tl__map_forget(const tl__mapping *mapping, size_t offset, size_t size) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t begin = offset / page * page, end = offset + size < mapping->size ? offset + size : mapping->size;
     if (begin < end)
         madvise((void *)(mapping->data + begin), end - begin, MADV_DONTNEED);
+}
+
+bool tl__write_at(int fd, const void *data, size_t bytes, uint64_t at) {
+    const uint8_t *from = data;
+    while (bytes) {
+        ssize_t written = pwrite(fd, from, bytes, (off_t)at);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            errno = written == 0 ? ENOSPC : errno;
+            return false;
+        }
+        from += written;
+        bytes -= (size_t)written;
+        at += (uint64_t)written;
+    }
+    return true;
 }
 
 static tl_status writer_end(tl__writer *writer, tl_status status) {

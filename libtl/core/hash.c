@@ -15,6 +15,20 @@ tl__hash tl__hash_bytes(const void *data, size_t bytes, uint64_t seed) {
     return (tl__hash){hash.low64, hash.high64};
 }
 
+tl__hash tl__hash_parts(size_t bytes, size_t at_once, const void *(*part)(void *user, size_t first, size_t bytes),
+                        void *user) {
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset(&state);
+    for (size_t first = 0, now; first < bytes; first += now) {
+        now = bytes - first < at_once ? bytes - first : at_once;
+        XXH3_128bits_update(&state, part(user, first, now), now);
+    }
+    part(user, bytes, 0);
+    XXH128_hash_t hash = XXH3_128bits_digest(&state);
+    return (tl__hash){hash.low64, hash.high64};
+}
+
 tl__hash tl__hash_mix(tl__hash a, tl__hash b) {
     uint64_t both[4] = {a.low, a.high, b.low, b.high};
     return tl__hash_bytes(both, sizeof both, 0);
@@ -47,7 +61,7 @@ bool tl__stamp_read(const char *path, uint64_t *stamp) {
     return true;
 }
 
-static tl_status hash_all(tl_context *context, int fd, const char *path, void *buffer, tl__hash *hash) {
+static bool hash_all(int fd, void *buffer, tl__hash *hash) {
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_128bits_reset(&state);
@@ -56,30 +70,28 @@ static tl_status hash_all(tl_context *context, int fd, const char *path, void *b
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return tl__fail(context, TL_ERROR_IO, "%s: cannot be read: %s", path, strerror(errno));
+            return false;
         if (got == 0)
             break;
         XXH3_128bits_update(&state, buffer, (size_t)got);
     }
     XXH128_hash_t made = XXH3_128bits_digest(&state);
     *hash = (tl__hash){made.low64, made.high64};
-    return TL_OK;
+    return true;
 }
 
-tl_status tl__hash_file(tl_context *context, const char *path, void *buffer, tl__hash *hash, uint64_t *stamp) {
+bool tl__hash_file(const char *path, void *buffer, tl__hash *hash, uint64_t *stamp) {
     struct stat st;
     int fd;
     do
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     while (fd < 0 && errno == EINTR);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int code = errno;
-        if (fd >= 0)
-            close(fd);
-        return tl__fail(context, TL_ERROR_IO, "%s: cannot be opened: %s", path, strerror(code));
-    }
-    *stamp = stamp_of(&st);
-    tl_status status = hash_all(context, fd, path, buffer, hash);
-    close(fd);
-    return status;
+    bool read = fd >= 0 && fstat(fd, &st) == 0 && hash_all(fd, buffer, hash);
+    int code = errno;
+    if (fd >= 0)
+        close(fd);
+    if (read)
+        *stamp = stamp_of(&st);
+    errno = code;
+    return read;
 }

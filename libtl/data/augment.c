@@ -50,6 +50,7 @@ tl_status tl__augment_take(tl_context *context, const tl_augment *augment, tl_au
     TL__TRY(expect(context, "brightness", a.brightness, 0, 100));
     TL__TRY(expect(context, "contrast", a.contrast, 0, 100));
     TL__TRY(expect(context, "saturation", a.saturation, 0, 100));
+    TL__TRY(expect(context, "views", a.views, 0, 65536));
     *out = a;
     return TL_OK;
 }
@@ -68,6 +69,8 @@ static double factor(tl__random *random, double strength) {
 void tl__change_draw(const tl_augment *augment, uint64_t epoch, uint32_t image, tl__change *change) {
     tl__random random;
     uint32_t order[3] = {BRIGHTNESS, CONTRAST, SATURATION};
+    if (augment->views)
+        epoch %= (uint64_t)augment->views;
     tl__random_start(&random, augment->seed, PURPOSE + (epoch << 32) + image);
     bool mirrored = tl__random_unit(&random) < 0.5, upside_down = tl__random_unit(&random) < 0.5;
     double degrees = between(&random, -augment->rotate, augment->rotate);

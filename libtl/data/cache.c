@@ -135,22 +135,6 @@ static void make_header(const tl__cache *cache, uint8_t *bytes) {
     memcpy(bytes, &h, sizeof h);
 }
 
-static bool write_at(int fd, const uint8_t *data, size_t bytes, uint64_t at) {
-    while (bytes) {
-        ssize_t written = pwrite(fd, data, bytes, (off_t)at);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            errno = written == 0 ? ENOSPC : errno;
-            return false;
-        }
-        data += written;
-        bytes -= (size_t)written;
-        at += (uint64_t)written;
-    }
-    return true;
-}
-
 static void unmap(tl__cache *cache) {
     if (cache->map)
         munmap(cache->map, cache->mapped);
@@ -287,7 +271,7 @@ static bool make_file(tl__cache *cache, const char *temporary, bool replace) {
     if (fd < 0)
         return false;
     make_header(cache, bytes);
-    bool made = flock(fd, LOCK_EX | LOCK_NB) == 0 && write_at(fd, bytes, sizeof bytes, 0) &&
+    bool made = flock(fd, LOCK_EX | LOCK_NB) == 0 && tl__write_at(fd, bytes, sizeof bytes, 0) &&
                 (replace ? rename(temporary, cache->path) : link(temporary, cache->path)) == 0;
     if (!made && !replace && errno != EEXIST &&
         (errno == EPERM || errno == ENOTSUP || errno == ENOSYS || errno == EMLINK))
@@ -388,7 +372,7 @@ tl_status tl__cache_add(tl__cache *cache, tl__hash key, const float *row) {
     slot_head head = {.key = key, .check = check_of(cache, key, row)};
     memcpy(cache->scratch, &head, sizeof head);
     memcpy(cache->scratch + TL__CACHE_SLOT, row, cache->count * sizeof *row);
-    if (!write_at(cache->fd, cache->scratch, (size_t)cache->stride, TL__CACHE_HEADER + cache->end * cache->stride))
+    if (!tl__write_at(cache->fd, cache->scratch, (size_t)cache->stride, TL__CACHE_HEADER + cache->end * cache->stride))
         return io_failure(cache, "cannot be written", errno);
     TL__TRY(insert(cache, key, cache->end));
     cache->indexed = ++cache->end;

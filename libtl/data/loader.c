@@ -5,15 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 #include "data/dataset.h"
 #include "data/reader.h"
 
-#define MAX_CHOSEN_WORKERS 8
 #define CANCEL_INTERVAL    20 /* ms between two looks at the caller's flag while waiting */
 
 typedef enum cached { CACHED_NOT, CACHED_FILLING, CACHED_READY } cached;
@@ -76,18 +71,6 @@ struct tl__loader {
 
 int tl__loader_workers(const tl__loader *loader) {
     return loader->worker_count;
-}
-
-int tl__loader_processors(void) {
-    long count = 0;
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        count = CPU_COUNT(&set);
-#endif
-    if (count <= 0)
-        count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > MAX_CHOSEN_WORKERS ? MAX_CHOSEN_WORKERS : (int)count;
 }
 
 /* ---- the workers; the mutex is held except while decoding ---- */
@@ -340,7 +323,7 @@ tl_status tl__loader_create(tl_context *context, const tl_dataset *dataset, cons
     l->dataset = dataset;
     l->options = *options;
     if (!l->options.workers)
-        l->options.workers = tl__loader_processors();
+        l->options.workers = tl__processors();
     if (!l->options.ahead)
         l->options.ahead = 2;
     tl_status status = fill(l, preprocess);

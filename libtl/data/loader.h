@@ -53,9 +53,6 @@ tl_status tl__loader_next(tl__loader *loader, const uint8_t **rgb, const int32_t
  * empty. Errors as tl__loader_next. */
 tl_status tl__loader_next_whole(tl__loader *loader, tl__whole_image *image, uint32_t *index);
 
-/* How many threads decode where nobody says: one for each processor this process may use, at most 8. */
-int tl__loader_processors(void);
-
 /* How many threads decode. */
 int tl__loader_workers(const tl__loader *loader);
 

@@ -119,7 +119,7 @@ static void counter_destroy(counter *c) {
 /* The caller's thread works too: where no other can be had, alone. */
 static tl_status count_all(tl_context *context, counting *w) {
     counter all[MOST_THREADS];
-    int threads = 1, wanted = tl__loader_processors();
+    int threads = 1, wanted = tl__processors();
     sigset_t every, before;
     tl_status status = counter_create(context, w, &all[0]);
     if (status != TL_OK) {

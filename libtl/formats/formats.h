@@ -88,6 +88,11 @@ typedef struct tl__output {
     const void *data; /* where its bytes lie already, or NULL; read is called with NULL once they were written */
 } tl__output;
 
+/* What such a file begins with: length and header, after which the tensors follow one another; freed with tl__free.
+ * Errors as tl__safetensors_write. */
+tl_status tl__safetensors_header(tl_context *context, const char *path, const tl__output *outputs, size_t count,
+                                 const tl__metadata *metadata, size_t metadata_count, char **header, size_t *bytes);
+
 /* Writes a .safetensors file, whole or not at all. Header padded to 8 bytes with spaces; tensors in the given
  * order, which the caller sorts as it likes; one buffer of the largest tensor's size is used. A failure of `read` ends
  * the writing and is returned. TL_ERROR_ARGUMENT (a name twice or not UTF-8, a shape that makes no sense), TL_ERROR_IO

@@ -91,14 +91,22 @@ static tl_status make_header(tl_context *context, const char *path, const tl__ou
     return status;
 }
 
-static tl_status write_header(tl__writer *writer, const char *text) {
+tl_status tl__safetensors_header(tl_context *context, const char *path, const tl__output *outputs, size_t count,
+                                 const tl__metadata *metadata, size_t metadata_count, char **header, size_t *bytes) {
+    char *text = NULL;
+    TL__TRY(make_header(context, path, outputs, count, metadata, metadata_count, &text));
     size_t length = strlen(text), padded = (length + 7) / 8 * 8;
-    uint8_t prefix[8];
-    for (int i = 0; i < 8; i++)
-        prefix[i] = (uint8_t)((uint64_t)padded >> 8 * i);
-    TL__TRY(tl__writer_write(writer, prefix, sizeof prefix));
-    TL__TRY(tl__writer_write(writer, text, length));
-    return tl__writer_write(writer, "       ", padded - length);
+    char *made = tl__alloc(context, 8 + padded);
+    if (made) {
+        for (int i = 0; i < 8; i++)
+            made[i] = (char)((uint64_t)padded >> 8 * i);
+        memcpy(made + 8, text, length);
+        memset(made + 8 + length, ' ', padded - length);
+        *header = made;
+        *bytes = 8 + padded;
+    }
+    free(text);
+    return made ? TL_OK : TL_ERROR_MEMORY;
 }
 
 static int64_t pieces_of(const tl__output *output) {
@@ -143,12 +151,13 @@ static tl_status write_tensors(tl__writer *writer, const tl__output *outputs, si
 tl_status tl__safetensors_write(tl_context *context, const char *path, const tl__output *outputs, size_t count,
                                 const tl__metadata *metadata, size_t metadata_count,
                                 tl_status (*read)(void *user, size_t index, void *out), void *user) {
-    char *text = NULL;
+    char *header = NULL;
+    size_t bytes;
     tl__writer writer;
-    TL__TRY(make_header(context, path, outputs, count, metadata, metadata_count, &text));
+    TL__TRY(tl__safetensors_header(context, path, outputs, count, metadata, metadata_count, &header, &bytes));
     tl_status status = tl__writer_open(context, path, &writer);
     if (status == TL_OK) {
-        status = write_header(&writer, text);
+        status = tl__writer_write(&writer, header, bytes);
         if (status == TL_OK)
             status = write_tensors(&writer, outputs, count, read, user);
         if (status == TL_OK)
@@ -156,6 +165,6 @@ tl_status tl__safetensors_write(tl_context *context, const char *path, const tl_
         else
             tl__writer_abandon(&writer);
     }
-    free(text);
+    tl__free(context, header);
     return status;
 }

@@ -21,9 +21,10 @@ typedef struct tl__source {
      * into another order needs no second copy of it. */
     tl_status (*read)(tl_context *context, const struct tl__source *source, int64_t first, int64_t count, float *out);
     /* Where all of them lie as they are in that order, at no particular alignment; NULL: nowhere, or elsewhere than in
-     * that form. done: what was read there need not stay in memory. Both may be NULL. */
+     * that form. pages: these elements will be read there now, or were and need not stay in memory. Both may be NULL. */
     const void *(*plain)(const struct tl__source *source);
-    void (*done)(const struct tl__source *source);
+    void (*pages)(const struct tl__source *source, int64_t first, int64_t count, bool wanted);
+    bool generated; /* by arithmetic alone: read needs no context and cannot fail */
     const void *data; /* what read needs; owned by the model */
     double a, b;
     uint64_t seed;

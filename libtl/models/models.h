@@ -48,6 +48,7 @@ struct tl_model {
     char **classes;       /* options.classes names, or NULL */
     struct tl__loaded *loaded; /* files that parameters still read from, a list */
     bool in_use;          /* a trainer has it */
+    int saving;           /* files that are being written: sources must stay */
 };
 
 struct tl__draw {

@@ -5,19 +5,14 @@
 
 #include <jansson.h>
 
+#include "models/save.h"
 #include "models/weights.h"
 
 #define PLAIN (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17))
 
 /* ---- out ---- */
 
-typedef struct saving {
-    tl_model *model;
-    tl__parameter **order;
-    tl__output *outputs;
-    tl__metadata metadata[16];
-    size_t metadata_count;
-} saving;
+typedef tl__model_file saving;
 
 static tl_status add_text(saving *s, const char *key, const char *value) {
     tl__metadata *item = &s->metadata[s->metadata_count];
@@ -86,11 +81,11 @@ static tl_status describe(saving *s) {
     return add_json(s, "libtl.dropout", json_real(options->dropout));
 }
 
-static tl_status read_output(void *user, size_t index, void *out) {
+tl_status tl__model_file_read(void *user, size_t index, void *out) {
     const saving *s = user;
     const tl__parameter *parameter = s->order[index];
     if (!out) {
-        parameter->source.done(&parameter->source);
+        parameter->source.pages(&parameter->source, 0, tl__desc_count(&parameter->desc), false);
         return TL_OK;
     }
     if (parameter->kind != TL__PARAMETER_COUNTER)
@@ -119,21 +114,30 @@ static void arrange(saving *s) {
         }
 }
 
+tl_status tl__model_file_create(tl_model *model, tl__model_file *file) {
+    *file = (tl__model_file){.model = model};
+    file->order = tl__calloc(model->context, model->parameter_count, sizeof *file->order);
+    file->outputs = file->order ? tl__calloc(model->context, model->parameter_count, sizeof *file->outputs) : NULL;
+    TL__TRY(file->outputs ? describe(file) : TL_ERROR_MEMORY);
+    arrange(file);
+    return TL_OK;
+}
+
+void tl__model_file_release(tl__model_file *file) {
+    tl_context *context = file->model->context;
+    for (size_t i = 0; i < file->metadata_count; i++)
+        tl__free(context, file->metadata[i].value);
+    tl__free(context, file->outputs);
+    tl__free(context, file->order);
+}
+
 tl_status tl_model_save(tl_model *model, const char *path) {
-    tl_context *context = model->context;
-    saving s = {.model = model};
-    s.order = tl__calloc(context, model->parameter_count, sizeof *s.order);
-    s.outputs = s.order ? tl__calloc(context, model->parameter_count, sizeof *s.outputs) : NULL;
-    tl_status status = s.outputs ? describe(&s) : TL_ERROR_MEMORY;
-    if (status == TL_OK) {
-        arrange(&s);
-        status = tl__safetensors_write(context, path, s.outputs, model->parameter_count, s.metadata, s.metadata_count,
-                                       read_output, &s);
-    }
-    for (size_t i = 0; i < s.metadata_count; i++)
-        tl__free(context, s.metadata[i].value);
-    tl__free(context, s.outputs);
-    tl__free(context, s.order);
+    tl__model_file file;
+    tl_status status = tl__model_file_create(model, &file);
+    if (status == TL_OK)
+        status = tl__safetensors_write(model->context, path, file.outputs, model->parameter_count, file.metadata,
+                                       file.metadata_count, tl__model_file_read, &file);
+    tl__model_file_release(&file);
     return status;
 }
 

@@ -83,9 +83,14 @@ static const void *plain_piece(const tl__source *source) {
     return plain ? piece->entry.data : NULL;
 }
 
-static void done_piece(const tl__source *source) {
+/* Only of what is plain. */
+static void pages_of_piece(const tl__source *source, int64_t first, int64_t count, bool wanted) {
     const tl__piece *piece = source->data;
-    forget(piece, 0, piece->entry.count);
+    const uint8_t *file = piece->mapping->data, *from = piece->entry.data + (size_t)first * sizeof(float);
+    if (!wanted)
+        forget(piece, first, count);
+    else if (from >= file && from < file + piece->mapping->size) /* decoded values are not in it */
+        tl__map_expect(piece->mapping, (size_t)(from - file), (size_t)count * sizeof(float));
 }
 
 static int64_t read_counter(const tl__entry *entry) {
@@ -111,7 +116,7 @@ static void commit(tl_context *context, tl__parameter *parameter, const tl__piec
     }
     tl__parameter_set(context, parameter, NULL);
     if (piece->action == TL__PIECE_READ)
-        parameter->source = (tl__source){.read = read_piece, .plain = plain_piece, .done = done_piece, .data = piece};
+        parameter->source = (tl__source){.read = read_piece, .plain = plain_piece, .pages = pages_of_piece, .data = piece};
     else
         tl__init_constant(parameter, piece->constant);
 }
@@ -201,6 +206,8 @@ tl_status tl_model_load_weights(tl_model *model, const char *path, const tl_weig
         memcpy(&given, options, options->size < sizeof given ? options->size : sizeof given);
     if (model->in_use)
         return tl__fail(model->context, TL_ERROR_ARGUMENT, "%s: the model is being trained", path);
+    if (model->saving)
+        return tl__fail(model->context, TL_ERROR_ARGUMENT, "%s: the model is being saved", path);
     tl__archive *archive;
     TL__TRY(tl__archive_open(model->context, path, &archive));
     tl_status status = tl__model_attach(model, archive, &given);

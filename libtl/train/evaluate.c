@@ -62,11 +62,11 @@ tl_status tl__evaluate_images(tl__runner *runner, tl__loader *loader, size_t ima
 void tl__labels_gather(const tl_dataset *dataset, const uint8_t *targets, size_t each, const uint32_t *order, size_t first, int count,
                        int32_t *labels) {
     for (int i = 0; i < count; i++) {
-        const size_t image = order ? order[i] : first + (size_t)i;
+        const size_t row = first + (order ? order[i] : (size_t)i);
         for (size_t k = 0; targets && k < each; k++)
-            *labels++ = targets[image * each + k];
+            *labels++ = targets[row * each + k];
         if (!targets)
-            *labels++ = tl_dataset_label(dataset, image);
+            *labels++ = tl_dataset_label(dataset, row % tl_dataset_size(dataset));
     }
 }
 

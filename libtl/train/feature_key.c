@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/augment.h"
 #include "graph/plan_internal.h"
 #include "train/frozen.h"
 
@@ -162,4 +163,13 @@ void tl__feature_key_release(tl_context *context, tl__feature_key *key) {
 
 tl__hash tl__feature_image_key(tl__hash contents, uint64_t view) {
     return tl__hash_mix(contents, tl__hash_bytes(&view, sizeof view, 0));
+}
+
+uint64_t tl__feature_view(const tl_augment *augment, uint32_t image, uint64_t epoch) {
+    tl__change change;
+    const uint64_t which[] = {epoch, image, augment->seed};
+    tl__change_draw(augment, epoch, image, &change);
+    const double facts[] = {change.mirrored,  change.upside_down, change.degrees,   change.factor[0],   change.factor[1],
+                            change.factor[2], change.order[0],    change.order[1], change.random_crop, change.ratio};
+    return tl__hash_mix(tl__hash_bytes(facts, sizeof facts, 0), tl__hash_bytes(which, sizeof which, 0)).low | 1;
 }

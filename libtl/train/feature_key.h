@@ -18,8 +18,11 @@ tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *dra
                                  const bool *unknown, bool words, tl__feature_key *key);
 void tl__feature_key_release(tl_context *context, tl__feature_key *key);
 
-/* The key of an image's features: of its file's contents and, once there are several made of one image, which of them.
- */
+/* The key of an image's features: of its file's contents and, where several are made of one image, which of them (0: the
+ * one that nothing is changed in). */
 tl__hash tl__feature_image_key(tl__hash contents, uint64_t view);
+/* Which that is: what `augment` makes of image number `image` of its data set in epoch `epoch`. How many views there are
+ * does not matter: with more of them the first ones stay. */
+uint64_t tl__feature_view(const tl_augment *augment, uint32_t image, uint64_t epoch);
 
 #endif

@@ -1,5 +1,6 @@
 #include "train/features.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -24,9 +25,17 @@ static bool is_missing(const row *r) {
     return !r->values && r->slot == TL__CACHE_NONE;
 }
 
+static size_t views_of(const tl__features *f, int set) {
+    return set == 0 ? f->views : 1;
+}
+
+static size_t rows_of(const tl__features *f, int set) {
+    return f->images[set] * views_of(f, set);
+}
+
 static size_t count_missing(const tl__features *f, int set) {
     size_t missing = 0;
-    for (size_t i = 0; i < f->images[set]; i++)
+    for (size_t i = 0; i < rows_of(f, set); i++)
         missing += is_missing(&f->rows[set][i]);
     return missing;
 }
@@ -58,7 +67,7 @@ static tl_status no_room(tl__features *f) {
 static void find_rows(tl__features *f) {
     uint64_t damaged = f->cache->damaged;
     for (int s = 0; s < TL__FEATURE_SETS; s++)
-        for (size_t i = 0; i < f->images[s]; i++) {
+        for (size_t i = 0; i < rows_of(f, s); i++) {
             row *r = &f->rows[s][i];
             if (is_missing(r))
                 r->slot = tl__cache_find(f->cache, r->key);
@@ -70,19 +79,65 @@ static void find_rows(tl__features *f) {
             (unsigned long long)(f->cache->damaged - damaged), f->cache->damaged - damaged == 1 ? "" : "s");
 }
 
-static tl_status hash_images(tl__features *f, const tl__feature_request *request) {
-    void *buffer = tl__alloc(f->context, TL__HASH_BUFFER);
-    tl_status status = buffer ? TL_OK : TL_ERROR_MEMORY;
-    for (int s = 0; s < TL__FEATURE_SETS; s++)
-        for (size_t i = 0; i < f->images[s] && status == TL_OK; i++) {
-            row *r = &f->rows[s][i];
-            tl__hash contents = {0, 0};
-            status = tl__hash_file(f->context, tl_dataset_path(request->sets[s], i), buffer, &contents, &r->stamp);
-            r->key = tl__feature_image_key(contents, 0);
-            if (status == TL_OK && i % 64 == 0 && tl__cancelled(f->context))
-                status = tl__fail(f->context, TL_CANCELLED, "cancelled while reading images");
+#define TURNS 8 /* between two looks at the caller's flag */
+#define IMAGES_A_TURN 8
+
+typedef struct image_hashing {
+    const tl_dataset *set;
+    const tl_augment *augment; /* NULL: one view, as it is */
+    row *rows;
+    size_t first, count, views;
+    uint8_t *buffers;  /* one for each turn */
+    int failed[TURNS]; /* errno, where not 0 */
+    size_t at[TURNS];  /* the image that it is of */
+} image_hashing;
+
+static void set_keys(const image_hashing *h, size_t image, tl__hash contents, uint64_t stamp) {
+    for (size_t v = 0; v < h->views; v++) {
+        row *r = &h->rows[v * h->count + image];
+        r->key = tl__feature_image_key(contents, h->augment ? tl__feature_view(h->augment, (uint32_t)image, v) : 0);
+        r->stamp = stamp;
+    }
+}
+
+static void hash_some(void *user, size_t turn) {
+    image_hashing *h = user;
+    const size_t first = h->first + turn * IMAGES_A_TURN;
+    h->failed[turn] = 0;
+    for (size_t i = first; i < h->count && i < first + IMAGES_A_TURN && !h->failed[turn]; i++) {
+        tl__hash contents;
+        uint64_t stamp;
+        if (tl__hash_file(tl_dataset_path(h->set, i), h->buffers + turn * TL__HASH_BUFFER, &contents, &stamp)) {
+            set_keys(h, i, contents, stamp);
+            continue;
         }
-    tl__free(f->context, buffer);
+        h->failed[turn] = errno ? errno : EIO;
+        h->at[turn] = i;
+    }
+}
+
+static tl_status hash_set(tl__features *f, image_hashing *h) {
+    for (h->first = 0; h->first < h->count; h->first += TURNS * IMAGES_A_TURN) {
+        tl__work(TURNS, hash_some, h);
+        for (int t = 0; t < TURNS; t++)
+            if (h->failed[t])
+                return tl__fail(f->context, TL_ERROR_IO, "%s: cannot be read: %s", tl_dataset_path(h->set, h->at[t]),
+                                strerror(h->failed[t]));
+        if (tl__cancelled(f->context))
+            return tl__fail(f->context, TL_CANCELLED, "cancelled while reading images");
+    }
+    return TL_OK;
+}
+
+static tl_status hash_images(tl__features *f, const tl__feature_request *request) {
+    uint8_t *buffers = tl__alloc(f->context, TURNS * TL__HASH_BUFFER);
+    tl_status status = buffers ? TL_OK : TL_ERROR_MEMORY;
+    for (int s = 0; s < TL__FEATURE_SETS && status == TL_OK; s++) {
+        image_hashing h = {.set = request->sets[s], .augment = s == 0 ? request->augment : NULL, .rows = f->rows[s],
+                           .count = f->images[s], .views = views_of(f, s), .buffers = buffers};
+        status = hash_set(f, &h);
+    }
+    tl__free(f->context, buffers);
     return status;
 }
 
@@ -150,13 +205,13 @@ static tl_status reserve(tl__features *f) {
     if (!keys)
         return TL_ERROR_MEMORY;
     for (int s = 0; s < TL__FEATURE_SETS; s++)
-        for (size_t i = 0; i < f->images[s]; i++)
+        for (size_t i = 0; i < rows_of(f, s); i++)
             if (!is_missing(&f->rows[s][i]))
                 keys[kept++] = f->rows[s][i].key;
     tl_status status = tl__cache_reserve(f->cache, all_missing(f), keys, kept, &anew);
     tl__free(f->context, keys);
     for (int s = 0; anew && s < TL__FEATURE_SETS; s++)
-        for (size_t i = 0; i < f->images[s]; i++)
+        for (size_t i = 0; i < rows_of(f, s); i++)
             f->rows[s][i].slot = TL__CACHE_NONE;
     if (anew)
         find_rows(f);
@@ -171,12 +226,12 @@ static bool unchanged(const tl__feature_request *request, int set, uint32_t inde
     return tl__stamp_read(tl_dataset_path(request->sets[set], index), &now) && now == r->stamp;
 }
 
-static tl_status keep(tl__features *f, const tl__feature_request *request, int set, const uint32_t *indices, int count,
-                      const float *values) {
+static tl_status keep(tl__features *f, const tl__feature_request *request, int set, size_t view, const uint32_t *indices,
+                      int count, const float *values) {
     block *b = NULL; /* for what of this batch has no place in the file */
     float *next = NULL;
     for (int i = 0; i < count; i++, values += f->count) {
-        row *r = &f->rows[set][indices[i]];
+        row *r = &f->rows[set][view * f->images[set] + indices[i]];
         if (f->writing && unchanged(request, set, indices[i], r)) {
             tl_status status = tl__cache_has(f->cache, r->key) ? TL_OK : tl__cache_add(f->cache, r->key, values);
             TL__TRY(do_without(f, status));
@@ -203,23 +258,50 @@ static tl_status keep(tl__features *f, const tl__feature_request *request, int s
     return TL_OK;
 }
 
-static tl_status compute_set(tl__features *f, const tl__feature_request *request, int set, tl__runner *runner,
-                             uint32_t *order, float *values) {
+/* A part of the work: the images that are missing of one view of one set. */
+typedef struct part {
+    int set;
+    size_t view;
+} part;
+
+static bool next_part(const tl__features *f, part *p) {
+    if (++p->view >= views_of(f, p->set)) {
+        p->view = 0;
+        p->set++;
+    }
+    return p->set < TL__FEATURE_SETS;
+}
+
+static size_t list_part(const tl__features *f, part p, uint32_t *order) {
     size_t total = 0;
-    for (size_t i = 0; i < f->images[set]; i++)
-        if (is_missing(&f->rows[set][i]))
+    for (size_t i = 0; i < f->images[p.set]; i++)
+        if (is_missing(&f->rows[p.set][p.view * f->images[p.set] + i]))
             order[total++] = (uint32_t)i;
-    if (!total)
+    return total;
+}
+
+/* The first part with anything to do from *p on; its first batches are decoded from here on. *total: 0 at the end. */
+static tl_status start_part(const tl__features *f, const tl__feature_request *request, part *p, uint32_t *order,
+                            size_t *total) {
+    *total = 0;
+    while (p->set < TL__FEATURE_SETS && (*total = list_part(f, *p, order)) == 0)
+        next_part(f, p);
+    if (!*total)
         return TL_OK;
+    tl__loader_set_epoch(request->loaders[p->set], p->view);
+    return tl__loader_start(request->loaders[p->set], order, *total);
+}
+
+static tl_status compute_part(tl__features *f, const tl__feature_request *request, part p, size_t total,
+                              tl__runner *runner, float *values) {
     request->begin(request->user);
-    TL__TRY(tl__loader_start(request->loaders[set], order, total));
     for (size_t done = 0; done < total;) {
         const uint8_t *rgb;
         const uint32_t *indices;
         int count;
-        TL__TRY(tl__loader_next(request->loaders[set], &rgb, NULL, &indices, &count));
+        TL__TRY(tl__loader_next(request->loaders[p.set], &rgb, NULL, &indices, &count));
         TL__TRY(tl__runner_run(runner, rgb, count, values));
-        TL__TRY(keep(f, request, set, indices, count, values));
+        TL__TRY(keep(f, request, p.set, p.view, indices, count, values));
         done += (size_t)count;
         request->progress(request->user, (int64_t)done, (int64_t)total);
         if (tl__cancelled(f->context))
@@ -230,16 +312,23 @@ static tl_status compute_set(tl__features *f, const tl__feature_request *request
 }
 
 static tl_status compute(tl__features *f, const tl__feature_request *request) {
-    tl__runner *runner;
-    size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1];
-    TL__TRY(tl__runner_create(request->engine, &request->draw, TL__PART_FEATURES, &request->cut, &runner));
+    tl__runner *runner = NULL;
+    part p = {0};
+    size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1], total = 0;
     uint32_t *order = tl__alloc(f->context, most * sizeof *order);
     float *values = order ? tl__alloc(f->context, (size_t)request->batch * f->count * sizeof *values) : NULL;
-    tl_status status = values ? TL_OK : TL_ERROR_MEMORY;
+    tl_status status = values ? start_part(f, request, &p, order, &total) : TL_ERROR_MEMORY;
+    if (status == TL_OK) /* packs the weights, while images are decoded */
+        status = tl__runner_create(request->engine, &request->draw, TL__PART_FEATURES, &request->cut, &runner);
     if (status == TL_OK && request->planned)
         status = request->planned(request->user, runner->plans[0].plan);
-    for (int s = 0; s < TL__FEATURE_SETS && status == TL_OK; s++)
-        status = compute_set(f, request, s, runner, order, values);
+    while (status == TL_OK && total) {
+        status = compute_part(f, request, p, total, runner, values);
+        if (status == TL_OK && !next_part(f, &p))
+            break;
+        if (status == TL_OK)
+            status = start_part(f, request, &p, order, &total);
+    }
     tl__free(f->context, values);
     tl__free(f->context, order);
     tl__runner_destroy(runner);
@@ -278,11 +367,11 @@ static tl_status fill(tl__features *f, const tl__feature_request *request) {
 static tl_status create(tl__features *f, const tl__feature_request *request) {
     for (int s = 0; s < TL__FEATURE_SETS && request->sets[s]; s++) {
         f->images[s] = tl_dataset_size(request->sets[s]);
-        f->total += (int64_t)f->images[s];
-        f->rows[s] = tl__calloc(f->context, f->images[s], sizeof *f->rows[s]);
+        f->total += (int64_t)rows_of(f, s);
+        f->rows[s] = tl__calloc(f->context, rows_of(f, s), sizeof *f->rows[s]);
         if (!f->rows[s])
             return TL_ERROR_MEMORY;
-        for (size_t i = 0; i < f->images[s]; i++)
+        for (size_t i = 0; i < rows_of(f, s); i++)
             f->rows[s][i].slot = TL__CACHE_NONE;
     }
     if (request->folder)
@@ -296,6 +385,8 @@ static tl_status create(tl__features *f, const tl__feature_request *request) {
 void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits) {
     if (fits)
         snprintf(reason, 128, "%s", name);
+    else if (bytes < 1000000000)
+        snprintf(reason, 128, "features after %s would take %.3g MB", name, (double)bytes * 1e-6);
     else
         snprintf(reason, 128, "features after %s would take %.1f GB", name, (double)bytes * 1e-9);
 }
@@ -307,6 +398,7 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
         return TL_ERROR_MEMORY;
     f->context = context;
     f->cut = request->cut;
+    f->views = request->augment ? (size_t)request->augment->views : 1;
     tl_status status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
                                               request->unknown, request->folder != NULL, &f->key);
     if (status == TL_OK) {
@@ -339,14 +431,14 @@ void tl__features_destroy(tl__features *features) {
     tl__free(features->context, features);
 }
 
-const float *tl__features_row(const tl__features *f, int set, size_t image) {
-    const row *r = &f->rows[set][image];
+const float *tl__features_row(const tl__features *f, int set, size_t number) {
+    const row *r = &f->rows[set][number];
     return r->values ? r->values : tl__cache_row(f->cache, r->slot);
 }
 
 void tl__features_gather(const tl__features *f, int set, const uint32_t *order, size_t first, int count, float *out) {
     for (int i = 0; i < count; i++, out += f->count)
-        memcpy(out, tl__features_row(f, set, order ? order[i] : first + (size_t)i), f->count * sizeof *out);
+        memcpy(out, tl__features_row(f, set, first + (order ? order[i] : (size_t)i)), f->count * sizeof *out);
 }
 
 uint64_t tl__feature_memory(uint64_t limit) {

@@ -18,6 +18,7 @@ typedef struct tl__feature_request {
     tl__cut cut;                           /* of which values */
     const tl_dataset *sets[TL__FEATURE_SETS]; /* the last may be NULL */
     tl__loader *loaders[TL__FEATURE_SETS]; /* of the sets, with batches of `batch` */
+    const tl_augment *augment;             /* of the first set, with views, as its loader has it; NULL: nothing random */
     int batch;
     const char *folder;                    /* of the files; NULL: in memory only */
     uint64_t limit;                        /* bytes for all files in it; 0: chosen */
@@ -36,7 +37,8 @@ typedef struct tl__features {
     tl__cut cut;
     size_t count;                      /* floats of an image's features */
     size_t images[TL__FEATURE_SETS];
-    int64_t total, found;              /* images in all sets; those that a file had already */
+    size_t views;                      /* of each image of the first set: rows view * images + image */
+    int64_t total, found;              /* rows of all sets; those that a file had already */
     tl__feature_key key;
     tl__cache *cache;                  /* NULL: all in memory */
     bool writing, full, damage_said;
@@ -51,10 +53,10 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
 /* That reason: the value's name, or, where `fits` is false, what its features would take. */
 void tl__feature_reason(char reason[128], const char *name, uint64_t bytes, bool fits);
 void tl__features_destroy(tl__features *features);
-/* Copies the rows of the images that `order` names; with NULL: of `count` images from `first` on. */
+/* Copies `count` rows from number `first` on; where `order` is not NULL, the rows first + order[0], first + order[1], ... */
 void tl__features_gather(const tl__features *features, int set, const uint32_t *order, size_t first, int count,
                          float *out);
-const float *tl__features_row(const tl__features *features, int set, size_t image);
+const float *tl__features_row(const tl__features *features, int set, size_t row);
 /* Bytes of memory for features where nobody set a limit: a quarter of the machine's; otherwise `limit`. */
 uint64_t tl__feature_memory(uint64_t limit);
 /* The file, or NULL. */

@@ -2,18 +2,55 @@
 
 #include <string.h>
 
+#define MAPPED_AT_ONCE ((size_t)1 << 20) /* bytes */
+#define MADE_AT_ONCE   ((size_t)1 << 15)
+
+/* Values that lie in a file as they are, or that a generator makes. */
+typedef struct reading {
+    const tl__source *source;
+    const char *plain;
+    bool again; /* they will be read again soon */
+    size_t first, bytes; /* the last part */
+    float *made;
+} reading;
+
+static const void *next_part(void *user, size_t first, size_t bytes) {
+    reading *r = user;
+    if (!r->plain) {
+        if (bytes)
+            r->source->read(NULL, r->source, (int64_t)(first / sizeof(float)), (int64_t)(bytes / sizeof(float)), r->made);
+        return r->made;
+    }
+    if (r->bytes && !r->again)
+        r->source->pages(r->source, (int64_t)(r->first / sizeof(float)), (int64_t)(r->bytes / sizeof(float)), false);
+    if (bytes)
+        r->source->pages(r->source, (int64_t)(first / sizeof(float)), (int64_t)(bytes / sizeof(float)), true);
+    r->first = first;
+    r->bytes = bytes;
+    return r->plain + first;
+}
+
+/* Of contents that need neither memory nor luck; false: others. */
+static bool hash_source(const tl__parameter *p, bool again, tl__hash *hash) {
+    float made[MADE_AT_ONCE / sizeof(float)];
+    reading r = {.source = &p->source, .again = again, .made = made};
+    if (p->values || p->kind == TL__PARAMETER_COUNTER)
+        return false;
+    r.plain = p->source.plain ? p->source.plain(&p->source) : NULL;
+    if (!r.plain && !p->source.generated)
+        return false;
+    *hash = tl__hash_parts(tl__desc_bytes(&p->desc), r.plain ? MAPPED_AT_ONCE : MADE_AT_ONCE, next_part, &r);
+    return true;
+}
+
 tl_status tl__parameter_hash(tl_context *context, const tl__parameter *p, tl__hash *hash) {
     size_t bytes = tl__desc_bytes(&p->desc);
     if (p->kind == TL__PARAMETER_COUNTER) {
         *hash = tl__hash_bytes(&p->counter, sizeof p->counter, 0);
         return TL_OK;
     }
-    const void *plain = !p->values && p->source.plain ? p->source.plain(&p->source) : NULL;
-    if (plain) {
-        *hash = tl__hash_bytes(plain, bytes, 0);
-        p->source.done(&p->source);
+    if (hash_source(p, false, hash))
         return TL_OK;
-    }
     float *values = tl__alloc(context, bytes);
     if (!values)
         return TL_ERROR_MEMORY;
@@ -24,21 +61,43 @@ tl_status tl__parameter_hash(tl_context *context, const tl__parameter *p, tl__ha
     return status;
 }
 
-tl_status tl__frozen_hash(tl_model *model, const bool *changed, tl__hash *hash, size_t *count, tl__hash *each) {
+typedef struct hashing {
+    const tl_model *model;
+    const bool *changed;
+    tl__hash *each;
+    bool again, *done;
+} hashing;
+
+static void hash_one(void *user, size_t i) {
+    const hashing *h = user;
+    const tl__parameter *p = h->model->parameters[i];
+    if (h->changed[i])
+        return;
+    /* What a generator makes cannot have changed. */
+    h->done[i] = (h->again && !p->values && p->source.generated) || hash_source(p, !h->again, &h->each[i]);
+}
+
+static tl_status hash_all(const hashing *h, tl__hash *hash, size_t *count) {
     tl__hash all = {0, 0};
     size_t tensors = 0;
-    for (size_t i = 0; i < model->parameter_count; i++) {
-        const tl__parameter *p = model->parameters[i];
-        tl__hash contents;
-        if (changed[i])
+    tl__work(h->model->parameter_count, hash_one, (void *)h);
+    for (size_t i = 0; i < h->model->parameter_count; i++) {
+        const tl__parameter *p = h->model->parameters[i];
+        if (h->changed[i])
             continue;
-        TL__TRY(tl__parameter_hash(model->context, p, &contents));
-        if (each)
-            each[i] = contents;
-        all = tl__hash_mix(all, tl__hash_mix(tl__hash_bytes(p->name, strlen(p->name), 0), contents));
+        if (!h->done[i])
+            TL__TRY(tl__parameter_hash(h->model->context, p, &h->each[i]));
+        all = tl__hash_mix(all, tl__hash_mix(tl__hash_bytes(p->name, strlen(p->name), 0), h->each[i]));
         tensors++;
     }
     *hash = all;
     *count = tensors;
     return TL_OK;
+}
+
+tl_status tl__frozen_hash(tl_model *model, const bool *changed, bool again, tl__hash *each, tl__hash *hash, size_t *count) {
+    hashing h = {model, changed, each, again, tl__calloc(model->context, model->parameter_count, sizeof *h.done)};
+    tl_status status = h.done ? hash_all(&h, hash, count) : TL_ERROR_MEMORY;
+    tl__free(model->context, h.done);
+    return status;
 }

@@ -68,7 +68,7 @@ static tl_status create(tl__judge *j) {
     j->rgb = tl__calloc(j->context, batch, sizeof *j->rgb);
     if (!j->kept || !j->order || !j->group || !j->numbers || !j->rgb)
         return TL_ERROR_MEMORY;
-    j->threads = o->workers ? o->workers : tl__loader_processors();
+    j->threads = o->workers ? o->workers : tl__processors();
     return tl__loader_create(j->context, o->dataset, &o->whole.engine->model->preprocess, &loading, &j->loader);
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/augment.h"
 #include "train/evaluate.h"
 #include "train/frozen.h"
 #include "train/judge.h"
@@ -16,6 +17,7 @@ typedef struct run {
     tl_model *model;
     const tl_dataset *train, *val;
     const tl_train_options *options; /* the trainer's, complete */
+    tl_augment augment;              /* theirs, checked */
     tl_trainer *trainer;
     tl__loader *loader, *val_loader;
     tl__features *features; /* of both sets; NULL: steps read images */
@@ -79,14 +81,14 @@ static void drop_features(run *r) {
     }
 }
 
-static tl_status read_labels(run *r, tl__loader *loader, size_t images, uint8_t *out) {
+static tl_status read_labels(run *r, tl__loader *loader, size_t images, uint8_t **out) {
     TL__TRY(tl__loader_start(loader, NULL, images));
     for (size_t done = 0; done < images;) {
         const int32_t *labels;
         int count;
         TL__TRY(tl__loader_next(loader, NULL, &labels, NULL, &count));
         for (size_t i = 0; i < (size_t)count * r->each; i++)
-            *out++ = (uint8_t)labels[i];
+            *(*out)++ = (uint8_t)labels[i];
         done += (size_t)count;
         if (tl__cancelled(r->context))
             return tl__fail(r->context, TL_CANCELLED, "cancelled while reading masks: %zu of %zu", done, images);
@@ -95,16 +97,25 @@ static tl_status read_labels(run *r, tl__loader *loader, size_t images, uint8_t 
 }
 
 /* Masks are small beside features: they stay in memory, whether the features were computed or found. Images need not be
- * decoded once more for them. */
+ * decoded once more for them, unless they change with them. */
 static tl_status read_targets(run *r, int set, const tl_dataset *dataset) {
     const size_t images = tl_dataset_size(dataset);
+    const size_t views = set == 0 ? r->features->views : 1;
+    uint8_t *out = r->targets[set] = tl__calloc(r->context, images * views, r->each);
+    if (!out)
+        return TL_ERROR_MEMORY;
+    if (set == 0 && tl_augment_is_random(r->options->augment)) {
+        tl_status status = TL_OK;
+        for (size_t view = 0; view < views && status == TL_OK; view++) {
+            tl__loader_set_epoch(r->loader, view);
+            status = read_labels(r, r->loader, images, &out);
+        }
+        return status;
+    }
     const tl__loader_options loading = {.batch = r->options->batch, .workers = r->options->workers, .labels_only = true};
     tl__loader *loader;
-    r->targets[set] = tl__calloc(r->context, images, r->each);
-    if (!r->targets[set])
-        return TL_ERROR_MEMORY;
     TL__TRY(tl__loader_create(r->context, dataset, &r->model->preprocess, &loading, &loader));
-    tl_status status = read_labels(r, loader, images, r->targets[set]);
+    tl_status status = read_labels(r, loader, images, &out);
     tl__loader_destroy(loader);
     return status;
 }
@@ -125,6 +136,7 @@ static tl_status make_features(run *r, char reason[128]) {
                                    .cut = r->trainer->cut,
                                    .sets = {r->train, r->judge ? NULL : r->val},
                                    .loaders = {r->loader, r->val_loader},
+                                   .augment = tl_augment_is_random(o->augment) ? &r->augment : NULL,
                                    .batch = o->batch,
                                    .folder = r->folder,
                                    .limit = o->cache_limit,
@@ -153,7 +165,8 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
     tl__draw_options draw = tl__trainer_draw(r->trainer, tl__engine_chunk(r->trainer->engine, o->batch));
     tl__runner *runner;
     TL__TRY(tl__runner_create(r->trainer->engine, &draw, TL__PART_FEATURES, cut, &runner));
-    uint64_t images = tl_dataset_size(r->train) + (r->val && !r->judge ? tl_dataset_size(r->val) : 0),
+    uint64_t views = tl_augment_is_random(o->augment) ? (uint64_t)r->augment.views : 1;
+    uint64_t images = views * tl_dataset_size(r->train) + (r->val && !r->judge ? tl_dataset_size(r->val) : 0),
              bytes = images * runner->output_count * sizeof(float);
     report->features_cached = o->cache_folder || bytes <= tl__feature_memory(o->cache_limit);
     char names[96];
@@ -167,7 +180,7 @@ static tl_status rehearse_features(run *r, tl_stage_report *report, char reason[
  * *reason: up to where, or why not. */
 static tl_status begin_features(run *r, tl_stage_report *report, char reason[128]) {
     const tl_trainer *trainer = r->trainer;
-    const bool random = tl_augment_is_random(r->options->augment);
+    const bool random = tl_augment_is_random(r->options->augment) && !r->augment.views;
     bool wanted = r->options->cache_features && trainer->cut.count > 0 && !random;
     report->cache = reason;
     if (!wanted)
@@ -283,8 +296,9 @@ static tl_status next_batch(run *r, size_t first, const void **input, const int3
         return TL_OK;
     }
     *count = left < (size_t)r->options->batch ? (int)left : r->options->batch;
-    tl__labels_gather(r->train, r->targets[0], r->each, r->order + first, 0, *count, r->labels);
-    tl__features_gather(r->features, 0, r->order + first, 0, *count, r->rows);
+    const size_t view = (size_t)r->epoch % r->features->views * tl_dataset_size(r->train);
+    tl__labels_gather(r->train, r->targets[0], r->each, r->order + first, view, *count, r->labels);
+    tl__features_gather(r->features, 0, r->order + first, view, *count, r->rows);
     *input = r->rows;
     *labels = r->labels;
     return TL_OK;
@@ -413,6 +427,8 @@ static tl_status prepare(run *r, tl_device *device, const tl_train_options *opti
         r->epochs += stage->epochs;
         stage->steps = stage->steps ? stage->steps : stage->epochs * steps;
     }
+    if (r->options->augment)
+        TL__TRY(tl__augment_take(r->context, r->options->augment, &r->augment));
     TL__TRY(tl__extent_check(r->context, r->options->extent));
     if (r->val && tl__model_segments(r->model) && r->options->extent == TL_EXTENT_WHOLE)
         TL__TRY(make_judge(r));
@@ -467,13 +483,13 @@ static tl_status train(run *r, tl_train_result *result) {
     tl__hash before, after;
     size_t frozen;
     TL__TRY(find_changed(r));
-    TL__TRY(tl__frozen_hash(r->model, r->changed, &before, &frozen, r->hashes));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, false, r->hashes, &before, &frozen));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, r->changed, &after, &frozen, NULL));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, true, r->hashes, &after, &frozen));
     if (before.low != after.low || before.high != after.high)
         return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
     result->frozen_tensors = frozen;

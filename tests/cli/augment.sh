@@ -26,6 +26,16 @@ for workers in 1 3; do
 done
 run 0 "another seed" train run.ini -q -o seed -s experiment.seed=9
 check_not "gives others" cmp -s runs/run/model.safetensors seed/model.safetensors
+run 0 "two views of each image" train run.ini -o views -s augment.views=2 -s data.cache=none
+run 0 "whose features are kept" train run.ini -o kept -s augment.views=2
+prints_like '^head: .* · the rest is frozen, its features computed once$'
+check "give the same weights" cmp views/model.safetensors kept/model.safetensors
+run 0 "and are found" train run.ini -o found -s augment.views=2
+says_like '^features  .* from cache$'
+check "with the same weights" cmp views/model.safetensors found/model.safetensors
+check_not "which are not those of new ones every epoch" cmp -s runs/run/model.safetensors views/model.safetensors
+run 2 "no views" train run.ini -s augment.views=0
+says 'tl: -s augment.views=0: [augment] views = 0: must be 1 to 65536, or none'
 run 0 "no section" train plain.ini
 run 0 "one that changes nothing" train run.ini -q -o neutral -s augment.random_crop=none -s augment.flip=none -s augment.rotate=0 \
     -s augment.brightness=0 -s augment.contrast=0 -s augment.saturation=0

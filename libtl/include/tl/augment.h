@@ -35,6 +35,8 @@ typedef struct tl_augment {
     double rotate;      /* degrees, up to so many to either side; 0 .. 180 */
     double brightness, contrast, saturation; /* >= 0: a factor between max(0, 1 - x) and 1 + x */
     uint64_t seed;
+    int views;          /* 0 (default): every epoch draws anew; otherwise 1 .. 65536, so many views of each image are all
+                         * there is: epoch e (from 1) shows view e mod views, the one that epoch would have drawn */
 } tl_augment;
 TL_API void tl_augment_init(tl_augment *augment, size_t size); /* nothing changes */
 

@@ -76,6 +76,19 @@ TL_API tl_status tl_model_load_weights(tl_model *model, const char *path, const 
  * else the model needs to be made again. TL_ERROR_IO, TL_ERROR_MEMORY. */
 TL_API tl_status tl_model_save(tl_model *model, const char *path);
 
+/* The same in two steps, so that most of the writing is done while the model trains: begin starts a thread of its own that
+ * writes what still is as its file or generator gave it, but for those of its parameters (by the index of
+ * tl_model_parameter) that `changing` names, whose values at the end count alone; NULL names none. end waits for it,
+ * writes everything that is new since then, and gives the file its name; abandon takes away what was written. The file is
+ * the one that tl_model_save would write at the time of end. Meanwhile the model may be trained, read and written, but
+ * not be destroyed, and tl_model_load_weights is refused.
+ * Errors as tl_model_save; what the thread fails with, end returns. Both ways `saving` is gone after end; abandon(NULL)
+ * is fine. */
+typedef struct tl_saving tl_saving;
+TL_API tl_status tl_model_save_begin(tl_model *model, const char *path, const bool *changing, tl_saving **out);
+TL_API tl_status tl_model_save_end(tl_saving *saving);
+TL_API void tl_model_save_abandon(tl_saving *saving);
+
 /* ---- what it is ---- */
 
 TL_API const char *tl_model_arch(const tl_model *model);

@@ -117,7 +117,8 @@ typedef struct tl_stage_report {
     uint64_t activation_bytes;        /* activations and workspace of the largest plan */
     uint64_t device_bytes;            /* what the device has; 0 if unknown */
     uint64_t device_buffer_bytes;     /* of that in one buffer */
-    int64_t feature_images;           /* whose features the stage reads, val's included; 0 where none are cached */
+    int64_t feature_images;           /* whose features the stage reads, val's included, each view of an image counted; 0
+                                       * where none are cached */
     int64_t feature_images_found;     /* of them, those that an earlier run had left, or an earlier stage */
     const char *cache_file;           /* that keeps them; NULL: none */
 } tl_stage_report;
@@ -148,7 +149,8 @@ typedef struct tl_train_options {
      * quarter of the machine's. */
     const char *cache_folder;
     const tl_augment *augment; /* random changes to the training images, not to val's; NULL (default): none. With any,
-                                * features are not cached: every epoch sees other images */
+                                * features are cached where its `views` says how many of each image there are, for all of
+                                * them; without views every epoch sees other images, and none are */
     /* Of a segmenter: how val is judged. With TL_EXTENT_WHOLE (default) and cache_features, what the frozen part makes
      * of its images stays in memory from epoch to epoch, as far as it has room beside train's: in a quarter of the
      * machine's, or without a cache_folder in cache_limit. cache_folder does not keep it. */
