@@ -11,7 +11,7 @@ static const cli_option options[] = {
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
     {CLI_SIZE, "size", "N", "side of the square images, in pixels (default: 224)"},
     {CLI_MODE, "mode", "MODE", "forward (default), or a training step of: head, layer4, full"},
-    {CLI_PRECISION, "precision", "HOW", "values between operations are stored in: fp32 (default), bf16, fp16"},
+    {CLI_PRECISION, "precision", "HOW", "values between operations are stored in: fp32 (default), bf16, fp16, int8"},
     CLI_DEVICE_OPTIONS,
     {CLI_LAYERS, "layers", NULL, "time every node of the plan by itself, too"},
     {CLI_JSON, "json", NULL, "one JSON object"},

@@ -29,10 +29,14 @@ const cli_key cli_keys[] = {
     {"device", "fallback", CLI_KEY_CHOICE, 0, 0, false, "warn error allow", "warn", IN(fallback),
      "Where the device lacks an operation: warn, the CPU does it, and a warning says so; error; allow, without the "
      "warning"},
-    {"device", "precision", CLI_KEY_CHOICE, 0, 0, false, "fp32 bf16 fp16", "fp32", IN(precision),
+    {"device", "precision", CLI_KEY_CHOICE, 0, 0, false, "fp32 bf16 fp16 int8", "fp32", IN(precision),
      "How the values of the frozen part are stored, whose features are computed once: bf16 or fp16 take half the memory "
      "and, where the device has instructions for them or waits for memory, a fraction of the time, at 3 or 4 significant "
-     "digits; bf16 is the CPU's, fp16 (up to 65504) is that of GPUs, and what a device does not have is an error"},
+     "digits; bf16 is the CPU's, fp16 (up to 65504) is that of GPUs; int8, the CPU's too, takes "
+     "a quarter, with steps for each map that come from up to 64 images of train, at 2 or 3 % of difference in the features "
+     "and less than half a point of accuracy on six classes of photographs, fast where the processor multiplies such numbers "
+     "(AVX-512 VNNI, AMX) and not faster than fp32 elsewhere; what a device or an operation (convolutions in groups) does "
+     "not have is an error"},
 
     {"data", "train", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(train),
      "The folder to learn from: one folder a class, named after it, with PNG and JPEG images; for segmentation a folder with "

@@ -127,7 +127,7 @@ bool cli_option_int(const cli_verb *verb, const char *name, const char *text, in
     return true;
 }
 
-const char *const cli_precisions[3] = {"fp32", "bf16", "fp16"};
+const char *const cli_precisions[4] = {"fp32", "bf16", "fp16", "int8"};
 
 bool cli_option_precision(const cli_verb *verb, const char *text, int *precision)
 {
@@ -136,7 +136,7 @@ bool cli_option_precision(const cli_verb *verb, const char *text, int *precision
             *precision = i;
             return true;
         }
-    cli_usage(verb->name, "--precision: '%s' is none of fp32, bf16 and fp16", text);
+    cli_usage(verb->name, "--precision: '%s' is none of fp32, bf16, fp16 and int8", text);
     return false;
 }
 

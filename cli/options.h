@@ -57,7 +57,7 @@ bool cli_tile_option(const cli_verb *verb, int letter, const char *value, cli_ti
 
 /* An option's number in minimum .. maximum; false after saying what is wrong. */
 bool cli_option_int(const cli_verb *verb, const char *name, const char *text, int minimum, int maximum, int *value);
-extern const char *const cli_precisions[3]; /* by tl_precision */
+extern const char *const cli_precisions[4]; /* by tl_precision */
 bool cli_option_precision(const cli_verb *verb, const char *text, int *precision);
 
 #endif

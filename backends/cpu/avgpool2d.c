@@ -1,10 +1,33 @@
 /* avgpool2d.c: adaptive average pooling and its gradient. */
 #include "backends/cpu/pool_common.h"
+#include "backends/cpu/quantised.h"
 
 #define PART 256 /* channels that one item of work covers: a global pooling has few windows */
 
 enum { X, Y };
 enum { DY, DX };
+
+/* x stands for (u8 - zero) * step. */
+static void quantised_window(const cpu_kernel *kernel, int64_t at, int64_t to, int64_t height, int64_t width,
+                             int64_t channels) {
+    const cpu_pool *p = kernel->data;
+    const tl_op_desc *op = &kernel->op;
+    const bool f32 = kernel->operands[Y].desc.dtype == TL_DTYPE_F32;
+    const double y_step = f32 ? 1 : (double)op->step[Y], ratio = (double)op->step[X] / y_step;
+    const cpu_int8_mean mean = {
+        .x = (const uint8_t *)kernel->ptr[X] + at,
+        .height = height,
+        .width = width,
+        .pitch = p->w * p->c,
+        .step = p->c,
+        .channels = channels,
+        .factor = (float)(ratio / (double)(height * width)),
+        .offset = (float)((f32 ? 0 : op->zero[Y]) - op->zero[X] * ratio),
+        .y = f32 ? (void *)((float *)kernel->ptr[Y] + to) : (void *)((uint8_t *)kernel->ptr[Y] + to),
+        .f32 = f32,
+    };
+    kernel->device->kernels->quantised_mean(&mean);
+}
 
 static void windows(void *user, int64_t first, int64_t last, int thread) {
     cpu_kernel *kernel = user;
@@ -24,6 +47,10 @@ static void windows(void *user, int64_t first, int64_t last, int thread) {
                              p->w * p->c, p->c, channels);
             continue;
         }
+        if (kernel->operands[X].desc.dtype == TL_DTYPE_U8) {
+            quantised_window(kernel, at, to, h1 - h0, w1 - w0, channels);
+            continue;
+        }
         float mean[PART];
         bool wide = kernel->operands[Y].desc.dtype == TL_DTYPE_F32;
         kernels->stored_avgpool(wide ? (float *)kernel->ptr[Y] + to : mean, (const uint16_t *)kernel->ptr[X] + at,
@@ -41,8 +68,12 @@ static void run(cpu_kernel *kernel) {
 }
 
 static tl_status prepare(cpu_kernel *kernel) {
-    const bool wide = kernel->operands[X].desc.dtype == TL_DTYPE_F32;
-    tl_status status = cpu_pool_expect(kernel, wide ? "ff" : "ha", X, Y);
+    const int32_t from = kernel->operands[X].desc.dtype, to = kernel->operands[Y].desc.dtype;
+    const bool quantised = from == TL_DTYPE_U8;
+    const char *types = from == TL_DTYPE_F32 ? "ff" : !quantised ? "ha" : to == TL_DTYPE_F32 ? "bf" : "bb";
+    tl_status status = cpu_pool_expect(kernel, types, X, Y);
+    if (status == TL_OK && quantised && (!(kernel->op.step[X] > 0) || (to == TL_DTYPE_U8 && !(kernel->op.step[Y] > 0))))
+        status = tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: avgpool2d: a stored value without a step");
     if (status != TL_OK)
         return status;
     kernel->run = run;

@@ -33,5 +33,6 @@ const cpu_implementation tl__cpu_conv2d_implementations[] = {
     {"gemm", prepare},
     {"bf16", tl__cpu_conv2d_bf16_prepare},
     {"converted", tl__cpu_conv2d_converted_prepare},
+    {"int8", tl__cpu_conv2d_int8_prepare},
     {NULL, NULL},
 };

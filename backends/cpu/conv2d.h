@@ -71,6 +71,7 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_grad_input_winograd_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_bf16_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_converted_prepare(cpu_kernel *kernel);
+tl_status tl__cpu_conv2d_int8_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_grad_weight_spread_prepare(cpu_kernel *kernel);
 tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel);
 

@@ -18,6 +18,7 @@
 #include "backends/cpu/gemm.h"
 #include "backends/cpu/peak.h"
 #include "backends/cpu/pool.h"
+#include "backends/cpu/quantised.h"
 #include "backends/cpu/stored.h"
 #include "backends/cpu/resample.h"
 #include "backends/cpu/winograd.h"
@@ -28,6 +29,7 @@
     CPU_GEMM_LIST(X) \
     CPU_PEAK_LIST(X) \
     CPU_POOL_LIST(X) \
+    CPU_QUANTISED_LIST(X) \
     CPU_STORED_LIST(X) \
     CPU_RESAMPLE_LIST(X) \
     CPU_WINOGRAD_LIST(X)

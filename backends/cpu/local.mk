@@ -17,6 +17,7 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
 	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_bf16.c %reldir%/conv2d_converted.c \
+	%reldir%/conv2d_int8.c %reldir%/int8.h %reldir%/int8.c %reldir%/quantised.h \
 	%reldir%/conv2d_grad_input.c %reldir%/bf16.h %reldir%/bf16.c %reldir%/stored.h \
 	%reldir%/conv2d_grad_bias.c %reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c \
 	%reldir%/conv2d_grad_weight_winograd.c %reldir%/winograd.h \
@@ -45,6 +46,7 @@ CPU_ISA_SOURCES = \
 	%reldir%/gemm_spread_outer.c \
 	%reldir%/peak.c \
 	%reldir%/pool.c \
+	%reldir%/quantised.c \
 	%reldir%/resample.c \
 	%reldir%/special.c \
 	%reldir%/stored.c \

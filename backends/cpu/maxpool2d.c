@@ -66,6 +66,33 @@ static tl_status stored_prepare(cpu_kernel *kernel) {
     return cpu_pool_plan(kernel, X, Y, Y);
 }
 
+static void quantised_rows(void *user, int64_t first, int64_t last, int thread) {
+    cpu_kernel *kernel = user;
+    const cpu_pool *p = kernel->data;
+    (void)thread;
+    for (int64_t r = first; r < last; r++)
+        kernel->device->kernels->quantised_maxpool((uint8_t *)kernel->ptr[Y] + r * p->ow * p->c,
+                                                   (const uint8_t *)kernel->ptr[X] + r / p->oh * p->h * p->w * p->c, p,
+                                                   r % p->oh);
+}
+
+static void quantised_run(cpu_kernel *kernel) {
+    const cpu_pool *p = kernel->data;
+    tl__cpu_parallel(kernel->device, p->n * p->oh, 1 + 8192 / (p->ow * p->c + 1), quantised_rows, kernel);
+}
+
+/* The largest byte is that of the largest number, where both stand for numbers in the same way. */
+static tl_status quantised_prepare(cpu_kernel *kernel) {
+    tl_status status = cpu_pool_expect(kernel, "bbb", X, Y);
+    if (status == TL_OK && (cpu_present(kernel, INDEX) || kernel->op.step[X] != kernel->op.step[Y] ||
+                            kernel->op.zero[X] != kernel->op.zero[Y]))
+        status = tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: maxpool2d: of int8 with an index or another step");
+    if (status != TL_OK)
+        return status;
+    kernel->run = quantised_run;
+    return cpu_pool_plan(kernel, X, Y, Y);
+}
+
 static void grad_rows(void *user, int64_t first, int64_t last, int thread) {
     cpu_kernel *kernel = user;
     const cpu_pool *p = kernel->data;
@@ -93,5 +120,5 @@ static tl_status grad_prepare(cpu_kernel *kernel) {
 }
 
 const cpu_implementation tl__cpu_maxpool2d_implementations[] = {
-    {"maxpool2d", prepare}, {"bf16", stored_prepare}, {NULL, NULL}};
+    {"maxpool2d", prepare}, {"bf16", stored_prepare}, {"int8", quantised_prepare}, {NULL, NULL}};
 const cpu_implementation tl__cpu_maxpool2d_grad_implementations[] = {{"maxpool2d_grad", grad_prepare}, {NULL, NULL}};

@@ -184,6 +184,10 @@ tl_status tl__opencl_prepare_as(tl_backend_device *base, const tl_op_desc *op, c
     const uint32_t counts[2] = {input_count, output_count};
     if (!form_fits(table[op->op].stem, lists, operands, counts, text, sizeof(text)))
         return tl__opencl_fail(device, TL_ERROR_INTERNAL, "%s", text);
+    for (uint32_t i = 0; i < counts[0] + counts[1] && op->size > offsetof(tl_op_desc, step); i++)
+        if (op->step[i] > 0)
+            return tl__opencl_fail(device, TL_UNSUPPORTED, "%s: int8 storage is the CPU backend's: take %s here",
+                                   table[op->op].stem, device->vectors ? "fp32" : "fp16 or fp32");
     status = tl__opencl_storable(device, table[op->op].stem, operands, counts[0] + counts[1]);
     if (status == TL_OK)
         status = tl__opencl_canary(device, op->op, tl__opencl_canary_class(op, operands, counts[0] + counts[1]));

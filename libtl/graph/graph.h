@@ -65,6 +65,11 @@ static inline tl__cut tl__cut_at(int value) {
     return (tl__cut){.values = {value}, .count = 1};
 }
 
+/* Between which numbers a value was seen, 0 included. */
+typedef struct tl__range {
+    float low, high;
+} tl__range;
+
 typedef struct tl__graph {
     tl_context *context;
     tl__value *values;
@@ -76,6 +81,8 @@ typedef struct tl__graph {
     bool backward; /* nodes that are added now belong to the gradient */
     tl_dtype storage; /* of what is computed on the way to the value stored_to; 0: f32, as everywhere else */
     int stored_to;
+    const tl__range *ranges; /* storage u8: by value as drawn; NULL: made up, for a plan that is not run */
+    bool observe;            /* storage u8: what would be stored so is kept, in f32 */
     tl_status status;
 } tl__graph;
 
@@ -158,7 +165,8 @@ tl_status tl__graph_fold(tl__graph *graph);
 void tl__graph_fuse(tl__graph *graph);
 
 /* Gives what is computed on the way to graph->stored_to, but not that itself, the type graph->storage: half the memory and
- * traffic, with arithmetic in f32. No gradient may go through there. */
+ * traffic, with arithmetic in f32. No gradient may go through there. u8: a quarter, and the nodes learn which
+ * numbers the bytes stand for, by graph->ranges. */
 tl_status tl__graph_lower(tl__graph *graph);
 
 /* Says of each node whether its result may be off by more than direct summation makes it (op.exact is 0), which holds

@@ -231,10 +231,12 @@ static tl_status place_node(tl__plan *plan, int index, bool split) {
     if (status == TL_OK)
         return add_kernel(plan, index, TL__DEVICE, kernel);
     const tl_dtype storage = plan->graph->storage;
-    const bool lowered = status == TL_UNSUPPORTED && storage && storage != TL_DTYPE_F32 && touches(plan->graph, index, storage);
+    const bool lowered = status == TL_UNSUPPORTED && storage && storage != TL_DTYPE_F32 && !plan->graph->observe &&
+                         touches(plan->graph, index, storage);
     if (lowered)
         return tl__fail_at(plan->context, status, "%s (%s) with values stored in %s", plan->graph->nodes[index].name,
-                           tl__op_rule_of(plan->graph->nodes[index].op.op)->name, tl__dtype_name(storage));
+                           tl__op_rule_of(plan->graph->nodes[index].op.op)->name,
+                           storage == TL_DTYPE_U8 ? "int8" : tl__dtype_name(storage));
     if (status == TL_UNSUPPORTED && split) {
         int count = tl__graph_split(plan->graph, index, parts);
         TL__TRY(plan->graph->status);

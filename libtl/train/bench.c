@@ -3,11 +3,13 @@
 
 #include <tl/bench.h>
 
+#include "train/calibrate.h"
 #include "train/runner.h"
 #include "train/trainer.h"
 
 #define MAX_STEPS    4096
 #define LAYER_ROUNDS 5
+#define CALIBRATION  4 /* made-up images are all alike */
 
 typedef struct layer {
     const char *node, *op, *implementation;
@@ -60,6 +62,8 @@ static tl_status prepare(bench *b, tl_device *device) {
         tl__draw_options draw = {.batch = batch, .height = pixels, .width = pixels};
         TL__TRY(tl__engine_create(b->model, device, &b->engine));
         TL__TRY(tl__engine_set_precision(b->engine, b->options.precision));
+        if (tl__calibration_missing(b->engine))
+            TL__TRY(tl__calibrate(b->engine, &draw, NULL, b->rgb, batch < CALIBRATION ? batch : CALIBRATION));
         draw.batch = tl__engine_chunk(b->engine, batch);
         return tl__runner_create(b->engine, &draw, TL__PART_WHOLE, NULL, &b->runner);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/plan_internal.h"
+#include "train/calibrate.h"
 
 tl_status tl__engine_create(tl_model *model, tl_device *device, tl__engine **out) {
     tl__engine *engine = tl__calloc(model->context, 1, sizeof *engine);
@@ -28,16 +29,19 @@ tl_status tl__engine_create(tl_model *model, tl_device *device, tl__engine **out
 
 tl_status tl__engine_set_precision(tl__engine *engine, tl_precision precision) {
     static const tl_dtype storage[] = {[TL_PRECISION_FP32] = TL_DTYPE_F32, [TL_PRECISION_BF16] = TL_DTYPE_BF16,
-                                       [TL_PRECISION_FP16] = TL_DTYPE_F16};
+                                       [TL_PRECISION_FP16] = TL_DTYPE_F16, [TL_PRECISION_INT8] = TL_DTYPE_U8};
     if ((size_t)precision >= TL__COUNT(storage))
         return tl__fail(engine->model->context, TL_ERROR_ARGUMENT, "precision = %d is unknown", (int)precision);
     engine->storage = storage[precision];
+    tl__calibration_destroy(engine->calibration);
+    engine->calibration = NULL;
     return TL_OK;
 }
 
 void tl__engine_destroy(tl__engine *engine) {
     if (!engine)
         return;
+    tl__calibration_destroy(engine->calibration);
     tl__store_destroy(engine->store);
     tl__arena_destroy(engine->arena);
     tl__arena_destroy(engine->cpu_arena);

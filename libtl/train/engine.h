@@ -11,6 +11,8 @@ typedef struct tl__engine {
                               * or must do everything */
     tl__arena *arena, *cpu_arena;
     tl_dtype storage;        /* of the frozen part's values */
+    struct tl__calibration *calibration; /* storage u8: NULL until there is one (train/calibrate.h) */
+    tl__hash calibrated_on;  /* of the images that it is from or will be from, where features are kept on disk */
     tl__store *store;        /* NULL while nothing trains: every parameter is a constant then */
     uint64_t allowed;        /* bytes that all of this may take on the device; 0: nobody knows, or nobody asks */
     bool measure;            /* plans only find out whether they fit */

@@ -100,23 +100,28 @@ static tl_status hash_implementations(tl__engine *engine, const tl__draw_options
 static tl_status write_about(const tracer *t, const tl__draw_options *draw, const tl__cut *cut, tl__feature_key *key) {
     const tl_device *device = t->engine->device;
     const tl_preprocess *p = &t->engine->model->preprocess;
-    char build[33], backend[33], nodes[33], weights[33], pixels[33], chosen[33] = "its own";
+    char build[33], backend[33], nodes[33], weights[33], pixels[33], chosen[33] = "its own", calibrated[64] = "";
     if (t->engine->cpu)
         TL__TRY(hash_implementations(t->engine, draw, cut, chosen));
     tl__hash_text(tl__build_hash((void (*)(void))tl__feature_key_create), build);
     tl__hash_text(tl__build_hash((void (*)(void))device->ops.prepare), backend);
     tl__hash_text(tl__hash_bytes(p, sizeof *p, 0), pixels); /* whatever field is added to it */
+    if (t->engine->storage == TL_DTYPE_U8) {
+        char images[33];
+        tl__hash_text(t->engine->calibrated_on, images);
+        snprintf(calibrated, sizeof calibrated, ", calibrated on images %s", images);
+    }
     tl__hash_text(t->nodes, nodes);
     tl__hash_text(t->weights, weights);
     key->about = tl__printf(
         t->engine->model->context,
         "libtl %s, build %s\ndevice %s of backend %s %s, build %s, kernels %s\nnetwork %s, %s\nvalue %s, %zu floats\n"
-        "weights %s\npreprocess resize %d, crop %d, mean %g %g %g, std %g %g %g, all %s\nprecision %s\n",
+        "weights %s\npreprocess resize %d, crop %d, mean %g %g %g, std %g %g %g, all %s\nprecision %s%s\n",
         tl_version(), build, device->properties.identity, device->backend->table.name,
         device->backend->table.version ? device->backend->table.version : "", backend, chosen,
         tl_model_arch(t->engine->model), nodes, key->name, key->count, weights, p->resize, p->crop, (double)p->mean[0],
         (double)p->mean[1], (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2], pixels,
-        tl__dtype_name(t->engine->storage ? t->engine->storage : TL_DTYPE_F32));
+        tl__dtype_name(t->engine->storage ? t->engine->storage : TL_DTYPE_F32), calibrated);
     key->stem = tl__printf(t->engine->model->context, "%s-%.40s", tl_model_arch(t->engine->model), key->name);
     if (!key->about || !key->stem)
         return TL_ERROR_MEMORY;

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "train/calibrate.h"
+
 #define PATIENCE 60.0 /* seconds */
 #define LOOK_EVERY 20 /* ms, at a file that another process adds to */
 
@@ -315,6 +317,9 @@ static tl_status compute(tl__features *f, const tl__feature_request *request) {
     tl__runner *runner = NULL;
     part p = {0};
     size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1], total = 0;
+    if (tl__calibration_missing(request->engine))
+        TL__TRY(tl__calibrate_on(request->engine, &request->draw, &request->cut, request->sets[0],
+                                 request->loaders[0]));
     uint32_t *order = tl__alloc(f->context, most * sizeof *order);
     float *values = order ? tl__alloc(f->context, (size_t)request->batch * f->count * sizeof *values) : NULL;
     tl_status status = values ? start_part(f, request, &p, order, &total) : TL_ERROR_MEMORY;
@@ -399,8 +404,12 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
     f->context = context;
     f->cut = request->cut;
     f->views = request->augment ? (size_t)request->augment->views : 1;
-    tl_status status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
-                                              request->unknown, request->folder != NULL, &f->key);
+    tl_status status = TL_OK;
+    if (request->folder && request->engine->storage == TL_DTYPE_U8)
+        status = tl__calibration_hash(request->engine, request->sets[0]);
+    if (status == TL_OK)
+        status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
+                                        request->unknown, request->folder != NULL, &f->key);
     if (status == TL_OK) {
         f->count = f->key.count;
         tl__feature_reason(reason, f->key.name, 0, true);

@@ -1,4 +1,4 @@
-libtl_all_la_SOURCES += %reldir%/engine.h %reldir%/engine.c %reldir%/store.h %reldir%/store.c %reldir%/runner.h \
+libtl_all_la_SOURCES += %reldir%/engine.h %reldir%/engine.c %reldir%/calibrate.h %reldir%/calibrate.c %reldir%/store.h %reldir%/store.c %reldir%/runner.h \
 	%reldir%/runner.c %reldir%/predictor.c %reldir%/trainer.h %reldir%/trainer.c %reldir%/stage.c %reldir%/features.h \
 	%reldir%/features.c %reldir%/feature_key.h %reldir%/feature_key.c %reldir%/extract.h %reldir%/extract.c \
 	%reldir%/extract_save.c %reldir%/train.c %reldir%/evaluate.h %reldir%/evaluate.c %reldir%/frozen.h %reldir%/frozen.c \

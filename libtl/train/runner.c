@@ -1,5 +1,7 @@
 #include "train/runner.h"
 
+#include "train/calibrate.h"
+
 static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan *out) {
     tl__draw_options draw = runner->draw;
     tl__graph *graph;
@@ -18,10 +20,8 @@ static tl_status make_plan(tl__runner *runner, int count, struct tl__runner_plan
     }
     for (int i = 0; i < outputs.count; i++)
         graph->values[outputs.values[i]].keep = true;
-    if (runner->part != TL__PART_REST) {
-        graph->storage = runner->engine->storage;
-        graph->stored_to = runner->cut.count ? runner->cut.values[0] : drawn.logits;
-    }
+    if (runner->part != TL__PART_REST)
+        tl__engine_store_in(runner->engine, graph, runner->cut.count ? runner->cut.values[0] : drawn.logits);
     TL__TRY(tl__engine_plan(runner->engine, graph, whats[runner->part], count, &plan));
     tl_status status = tl__rows_ready(&runner->rows, plan, &inputs);
     if (status == TL_OK)
@@ -94,6 +94,8 @@ static tl_status plan_for(tl__runner *runner, int count, struct tl__runner_plan 
 
 tl_status tl__runner_run(tl__runner *runner, const void *input, int count, float *out) {
     const char *at = input;
+    if (runner->part != TL__PART_REST && tl__calibration_missing(runner->engine))
+        return tl__fail(runner->engine->model->context, TL_ERROR_INTERNAL, "int8 without a calibration");
     while (count > 0) {
         int now = count < runner->draw.batch ? count : runner->draw.batch;
         struct tl__runner_plan *p;

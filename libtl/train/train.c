@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/augment.h"
+#include "train/calibrate.h"
 #include "train/evaluate.h"
 #include "train/frozen.h"
 #include "train/judge.h"
@@ -262,6 +263,10 @@ static tl_status begin_stage(run *r, size_t index) {
     tl__trainer_use_features(trainer, report.features_cached);
     if (r->largest)
         return tl__trainer_largest(trainer, *r->largest, r->largest);
+    if (!report.features_cached && !r->dry && trainer->cut.count && tl__calibration_missing(trainer->engine)) {
+        tl__draw_options draw = tl__trainer_draw(trainer, 1);
+        TL__TRY(tl__calibrate_on(trainer->engine, &draw, &trainer->cut, r->train, r->loader));
+    }
     tl__plan *plan;
     TL__TRY(tl__trainer_prepare(trainer, count, &plan));
     TL__TRY(note_plan(r, plan));

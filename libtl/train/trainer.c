@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/calibrate.h"
+
 #define AUXILIARY 0.5f /* what the auxiliary classifier's loss counts */
 
 void tl_train_options_init(tl_train_options *options, size_t size) {
@@ -94,8 +96,7 @@ static tl_status make_plan(tl_trainer *trainer, int count, struct tl__step_plan 
         p.inputs = trainer->cut;
         tl__graph_cut(graph, &p.inputs);
     } else if (trainer->cut.count) {
-        graph->storage = trainer->engine->storage;
-        graph->stored_to = trainer->cut.values[0];
+        tl__engine_store_in(trainer->engine, graph, trainer->cut.values[0]);
     }
     add_step(trainer, graph, count, &p);
     TL__TRY(tl__engine_plan(trainer->engine, graph, "training step", count, &p.plan));
@@ -399,6 +400,13 @@ static tl_status read_losses(const tl_trainer *trainer, const struct tl__step_pl
     return TL_OK;
 }
 
+/* From the first images that come, where nobody did it before. */
+static tl_status calibrate(tl_trainer *trainer, const uint8_t *rgb, int count) {
+    tl__draw_options draw = tl__trainer_draw(trainer, 1);
+    drop_plans(trainer);
+    return tl__calibrate(trainer->engine, &draw, &trainer->cut, rgb, count);
+}
+
 tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t *labels, int count, tl__sums *sums) {
     struct tl__step_plan *p;
     if (!trainer->engine->store || !trainer->table)
@@ -407,6 +415,8 @@ tl_status tl__trainer_step(tl_trainer *trainer, const void *input, const int32_t
     if (stage->schedule != TL_SCHEDULE_CONSTANT && !stage->steps)
         return tl__fail(trainer->context, TL_ERROR_ARGUMENT, "stage %s: how many steps its schedule spans was not said", stage->name);
     TL__TRY(check_labels(trainer, labels, count));
+    if (!trainer->features && trainer->cut.count && tl__calibration_missing(trainer->engine))
+        TL__TRY(calibrate(trainer, input, count));
     TL__TRY(plan_for(trainer, count, &p));
     fill_table(trainer);
     TL__TRY(tl__rows_write(&trainer->rows, p->plan, &p->inputs, count, input));

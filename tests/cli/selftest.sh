@@ -70,6 +70,8 @@ if [ "${TL_TEST_OPENCL-}" = plugin ] || [ "${TL_TEST_OPENCL-}" = builtin ]; then
     check_not "nor there as fp16" grep -q 'fp16' out
     run 1 "fp16 there" bench resnet18 --device opencl:0 --batch 1 --size 32 --precision fp16
     says_like '^tl: normalize .*: opencl:0: normalize: fp16 storage is for GPUs, and this device is a CPU: take fp32$'
+    run 1 "int8 there" bench resnet18 --device opencl:0 --batch 1 --size 32 --precision int8
+    says_like '^tl: normalize .* with values stored in int8: opencl:0: normalize: int8 storage is the CPU backend.s: take fp32 here$'
 else
     skip "the OpenCL backend was not built"
 fi

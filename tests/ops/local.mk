@@ -15,6 +15,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/concat \
 	%reldir%/conv2d \
 	%reldir%/conv2d_bf16 \
+	%reldir%/conv2d_int8 \
 	%reldir%/conv2d_batch \
 	%reldir%/conv2d_grad_input \
 	%reldir%/conv2d_grad_weight \
@@ -24,6 +25,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/dropout \
 	%reldir%/maxpool2d \
 	%reldir%/normalize \
+	%reldir%/quantised \
 	%reldir%/relu \
 	%reldir%/stored \
 	%reldir%/upsample2d \
@@ -45,6 +47,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_conv2d_bf16_SOURCES = %reldir%/conv2d_stored.c
 %canon_reldir%_conv2d_bf16_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_bf16_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_conv2d_int8_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_conv2d_int8_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_batch_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_conv2d_batch_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_conv2d_grad_input_CFLAGS = $(TL_TEST_CFLAGS)
@@ -72,6 +76,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_upsample2d_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_upsample2d_LDADD = $(TL_OPS_LDADD)
 
+%canon_reldir%_quantised_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_quantised_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_stored_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_stored_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_winograd_CFLAGS = $(TL_TEST_CFLAGS)

@@ -1,6 +1,6 @@
 TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract \
 	%reldir%/rates %reldir%/confusion %reldir%/label %reldir%/segment %reldir%/dice %reldir%/weights %reldir%/stored %reldir%/tiles %reldir%/whole \
-	%reldir%/views
+	%reldir%/views %reldir%/int8
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_views_SOURCES = %reldir%/views.c %reldir%/support.c %reldir%/support.h
@@ -43,6 +43,9 @@ TESTS += $(TL_TRAIN_TESTS)
 %canon_reldir%_weights_SOURCES = %reldir%/weights.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_weights_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_weights_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_int8_SOURCES = %reldir%/int8.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_int8_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_int8_LDADD = $(TL_TEST_LDADD)
 %canon_reldir%_stored_SOURCES = %reldir%/stored.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_stored_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_stored_LDADD = $(TL_TEST_LDADD)

@@ -65,7 +65,8 @@ typedef struct tl_tensor_desc {
  * conv2d                y = act(conv(x, w) + bias[o] + residual). x [N,H,W,C], w [O,KH,KW,C/groups],
  *                       y [N,OH,OW,O], OH = (H + 2 pad[0] - dilation[0] (KH-1) - 1) / stride[0] + 1, floor.
  *                       PyTorch's Conv2d; a Linear is a 1x1 one. Padding is zeros. Where x is stored in 16 bits, w may
- *                       be rounded to that type too.
+ *                       be rounded to that type too; where it is in 8 bits, w is rounded to a multiple of a 127th of its
+ *                       output channel's largest.
  * conv2d_grad_input     dx = mask > 0 ? grad + addend : 0, grad the transposed convolution of dy [N,OH,OW,O]
  *                       with w; dx, addend, mask [N,H,W,C]. Absent mask: no masking. Absent addend: 0.
  * conv2d_grad_weight    dw[o,i,j,c] = sum over n,oh,ow of dy * x, dbias[o] = sum of dy.
@@ -170,6 +171,11 @@ typedef struct tl_op_desc {
     int32_t extent[2]; /* height, width: avgpool2d, upsample2d: of y; gradients of convolutions, pools, upsample2d: of dx */
     int32_t first, count; /* channels: slice */
     int32_t exact; /* no algorithm with larger rounding errors than direct summation: masks of gradients hang on it */
+    /* By operand, in the order of TL_OP_LIST, inputs first. step > 0: the operand is u8 and its elements stand for the
+     * numbers (u8 - zero) * step, zero 0 .. 255. What is written so is the result divided by step, plus zero, limited to
+     * 0 .. 255 and rounded to nearest. A backend without that answers TL_UNSUPPORTED. 0: as the type says. */
+    float step[TL_MAX_INPUTS + TL_MAX_OUTPUTS];
+    int32_t zero[TL_MAX_INPUTS + TL_MAX_OUTPUTS];
 } tl_op_desc;
 
 /* An operand whose contents never change once the plan is made: frozen weights, tables. `id` names the contents:

@@ -27,7 +27,9 @@ typedef struct tl_bench_options {
      * once, which may be a part of the batch. */
     void (*on_node)(void *user, const char *node, const char *operation, const char *implementation,
                     double seconds, double flops);
-    tl_precision precision; /* of the whole network in inference, of the frozen part in training */
+    /* Of the whole network in inference, of the frozen part in training; TL_PRECISION_INT8 is calibrated on a few of the
+     * made-up images. */
+    tl_precision precision;
 } tl_bench_options;
 
 typedef struct tl_bench_result {

@@ -23,8 +23,18 @@ typedef enum tl_head {
 } tl_head;
 
 /* How values of the frozen part of a network are stored between its operations; arithmetic is in 32 bits, and what
- * comes out of that part is FP32 again. A device that does not offer it refuses. */
-typedef enum tl_precision { TL_PRECISION_FP32 = 0, TL_PRECISION_BF16 = 1, TL_PRECISION_FP16 = 2 } tl_precision;
+ * comes out of that part is FP32 again. A device that does not offer it refuses.
+ *
+ * INT8: in 8 bits, each value (the map that an operation makes) with a step and a zero of its own, and weights with a step
+ * for each output channel. The steps come from the ranges that up to 64 images, spread over those that are learned from,
+ * have in FP32 (a trainer that is given batches: the first one): the same images give the same steps. What has no
+ * implementation for it (batch-norms that are not folded, groups, a segmenter's upsampling) is TL_UNSUPPORTED. */
+typedef enum tl_precision {
+    TL_PRECISION_FP32 = 0,
+    TL_PRECISION_BF16 = 1,
+    TL_PRECISION_FP16 = 2,
+    TL_PRECISION_INT8 = 3,
+} tl_precision;
 
 typedef struct tl_model_options {
     size_t size;

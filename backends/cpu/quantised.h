@@ -1,0 +1,65 @@
+/* quantised.h: loops over values that are stored in 8 bits, u8 for (u8 - zero) * step; see kernels.h.
+ *
+ * All of them give the same bits with every instruction set: sums are of integers, and what makes a stored value of
+ * a sum is one fused multiplication and addition, a second one for a residual, and one rounding to nearest. */
+#ifndef TL_CPU_QUANTISED_H
+#define TL_CPU_QUANTISED_H
+
+#include "backends/cpu/pool.h"
+
+#define CPU_INT8_WIDTH 32 /* columns of a panel of weights */
+#define CPU_INT8_DEPTH 64 /* bytes of k in one step of tiles; rows of a are whole steps */
+#define CPU_INT8_ROWS 32  /* of one call of a product */
+
+/* Where the rows of a product come from. What lies outside of the map is `zero`. */
+typedef struct cpu_int8_source {
+    const uint8_t *x;
+    int64_t height, width, channels, out_height, out_width;
+    int64_t kernel[2], stride[2], pad[2], dilation[2];
+    int64_t row; /* bytes from row to row, CPU_INT8_DEPTH or more above what a row holds */
+    uint8_t zero;
+} cpu_int8_source;
+
+typedef struct cpu_int8_product {
+    const uint8_t *a; /* CPU_INT8_ROWS rows, or `rows` where those are whole tiles of 16 */
+    int64_t a_row;    /* bytes from row to row */
+    int rows;
+    const void *b;    /* a panel: s8 [k / 4][column][4], or for quantised_multiply s16 [k / 2][column][2] */
+    int64_t k;        /* whole CPU_INT8_DEPTH */
+    int32_t *sums;    /* [CPU_INT8_ROWS][CPU_INT8_WIDTH] */
+    const char *soon; /* what will be needed soon: `soon_lines` cache lines for each step of k are fetched */
+    int64_t soon_lines;
+} cpu_int8_product;
+
+/* What ends rows of a product: y[i][o] = sums[i][o] * factor[o] + offset[o] (+ residual[i][o] * residual_factor), which
+ * is limited to low .. 255 and rounded to u8, or with `f32` stays as it is, or with relu at 0 or above. */
+typedef struct cpu_int8_rows {
+    const int32_t *sums; /* rows of CPU_INT8_WIDTH */
+    int rows, columns;
+    const float *factor, *offset; /* of CPU_INT8_WIDTH columns */
+    const uint8_t *residual;      /* NULL: none; laid out as y */
+    float residual_factor, low;
+    void *y;
+    int64_t y_step; /* elements from row to row of y and residual */
+    int f32, relu;
+} cpu_int8_rows;
+
+/* y[c] = sum of x over a window * factor + offset, stored as above with low = 0. */
+typedef struct cpu_int8_mean {
+    const uint8_t *x;
+    int64_t height, width, pitch, step, channels;
+    float factor, offset;
+    void *y;
+    int f32;
+} cpu_int8_mean;
+
+#define CPU_QUANTISED_LIST(X)                                                                                        \
+    /* Rows first .. first + count - 1 (pixels of y) into to. */                                                    \
+    X(void, quantised_gather, (const cpu_int8_source *source, int64_t first, int64_t count, uint8_t *to))           \
+    X(void, quantised_multiply, (const cpu_int8_product *product))                                                  \
+    X(void, quantised_finish, (const cpu_int8_rows *rows))                                                          \
+    X(void, quantised_look_up, (uint8_t *y, const uint8_t *x, const uint8_t *tables, size_t rows, size_t channels)) \
+    X(void, quantised_maxpool, (uint8_t *y, const uint8_t *x, const cpu_pool *p, int64_t oh))                       \
+    X(void, quantised_mean, (const cpu_int8_mean *mean))
+
+#endif
