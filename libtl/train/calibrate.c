@@ -1,8 +1,11 @@
 #include "train/calibrate.h"
 
+#include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "graph/plan_internal.h"
+#include "train/feature_key.h"
 
 struct tl__calibration {
     tl_context *context;
@@ -172,6 +175,7 @@ tl_status tl__calibrate_on(tl__engine *engine, const tl__draw_options *draw, con
     const size_t images = choose(dataset, order);
     observer o;
     tl_status status = begin(&o, engine, draw, cut);
+    tl__loader_set_epoch(loader, 0);
     if (status == TL_OK)
         status = tl__loader_start(loader, order, images);
     for (size_t done = 0; status == TL_OK && done < images;) {
@@ -186,21 +190,27 @@ tl_status tl__calibrate_on(tl__engine *engine, const tl__draw_options *draw, con
     return status;
 }
 
-tl_status tl__calibration_hash(tl__engine *engine, const tl_dataset *dataset) {
+tl_status tl__calibration_hash(tl__engine *engine, const tl_dataset *dataset, const tl_augment *augment) {
     uint32_t order[TL__CALIBRATION_IMAGES];
     const size_t images = choose(dataset, order);
     tl_context *context = engine->model->context;
     void *buffer = tl__alloc(context, TL__HASH_BUFFER);
-    tl_status status = buffer ? TL_OK : TL_ERROR_MEMORY;
     tl__hash all = {0, 0};
-    for (size_t i = 0; i < images && status == TL_OK; i++) {
-        tl__hash one = {0, 0};
+    if (!buffer)
+        return TL_ERROR_MEMORY;
+    for (size_t i = 0; i < images; i++) {
+        const char *path = tl_dataset_path(dataset, order[i]);
+        tl__hash one;
         uint64_t stamp;
-        status = tl__hash_file(context, tl_dataset_path(dataset, order[i]), buffer, &one, &stamp);
-        all = tl__hash_mix(all, one);
+        errno = 0;
+        if (!tl__hash_file(path, buffer, &one, &stamp)) {
+            const int code = errno ? errno : EIO;
+            tl__free(context, buffer);
+            return tl__fail(context, TL_ERROR_IO, "%s: cannot be read: %s", path, strerror(code));
+        }
+        all = tl__hash_mix(all, tl__feature_image_key(one, augment ? tl__feature_view(augment, order[i], 0) : 0));
     }
     tl__free(context, buffer);
-    if (status == TL_OK)
-        engine->calibrated_on = all;
-    return status;
+    engine->calibrated_on = all;
+    return TL_OK;
 }

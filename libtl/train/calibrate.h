@@ -17,11 +17,12 @@ bool tl__calibration_missing(const tl__engine *engine);
  * engine's. TL_ERROR_DATA: a value that is not finite, by name. TL_CANCELLED. */
 tl_status tl__calibrate(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, const uint8_t *rgb,
                         int count);
-/* The same from a data set, through its loader, whose epoch in progress ends. */
+/* The same from a data set, through its loader, whose epoch in progress ends: the images as in epoch 0. */
 tl_status tl__calibrate_on(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut,
                            const tl_dataset *dataset, tl__loader *loader);
-/* Sets engine->calibrated_on for such a data set. TL_ERROR_IO, TL_ERROR_MEMORY. */
-tl_status tl__calibration_hash(tl__engine *engine, const tl_dataset *dataset);
+/* Sets engine->calibrated_on for such a data set, whose loader changes images by `augment` (NULL: not at random).
+ * TL_ERROR_IO, TL_ERROR_MEMORY. */
+tl_status tl__calibration_hash(tl__engine *engine, const tl_dataset *dataset, const tl_augment *augment);
 void tl__calibration_destroy(tl__calibration *calibration);
 
 /* What the graph is to know before a plan is made of it: storage, and the ranges. */

@@ -406,7 +406,7 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
     f->views = request->augment ? (size_t)request->augment->views : 1;
     tl_status status = TL_OK;
     if (request->folder && request->engine->storage == TL_DTYPE_U8)
-        status = tl__calibration_hash(request->engine, request->sets[0]);
+        status = tl__calibration_hash(request->engine, request->sets[0], request->augment);
     if (status == TL_OK)
         status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
                                         request->unknown, request->folder != NULL, &f->key);
