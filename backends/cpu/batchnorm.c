@@ -38,7 +38,8 @@ static void apply(void *user, int64_t first, int64_t last, int thread) {
     int64_t at = first * b->channels;
     const float *residual = kernel->ptr[RESIDUAL];
     bool in_place = kernel->ptr[Y] == kernel->ptr[X] || kernel->ptr[Y] == residual;
-    int stream = !in_place && b->channels == b->padded && cpu_streams(tl__cpu_bytes(kernel, Y));
+    int stream = !in_place && b->channels == b->padded &&
+                 cpu_streams(kernel->device, tl__cpu_bytes(kernel, Y));
     (void)thread;
     kernel->device->kernels->channel_affine(
         (float *)kernel->ptr[Y] + at, (const float *)kernel->ptr[X] + at, residual ? residual + at : NULL,

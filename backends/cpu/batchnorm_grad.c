@@ -23,7 +23,8 @@ static cpu_channel_grad rows_from(cpu_kernel *kernel, int64_t first) {
 
 static int streams(const cpu_kernel *kernel) {
     const cpu_batchnorm *b = cpu_batchnorm_of(kernel);
-    return kernel->ptr[DX] != kernel->ptr[DY] && b->channels == b->padded && cpu_streams(tl__cpu_bytes(kernel, DX));
+    return kernel->ptr[DX] != kernel->ptr[DY] && b->channels == b->padded &&
+           cpu_streams(kernel->device, tl__cpu_bytes(kernel, DX));
 }
 
 static double invstd(const cpu_kernel *kernel, int64_t c) {

@@ -301,7 +301,7 @@ void tl__cpu_conv2d_walk_run(cpu_kernel *kernel, const cpu_conv2d_operands *oper
         j.scratch += cpu_round_up((int64_t)walk->packed_bytes, CPU_ALIGNMENT);
     }
     int64_t elements = walk->shape.images * walk->to_size[0] * walk->to_size[1] * walk->to_channels;
-    j.stream = cpu_streams((uint64_t)elements * sizeof(float)) && operands->to != operands->residual &&
+    j.stream = cpu_streams(device, (uint64_t)elements * sizeof(float)) && operands->to != operands->residual &&
                walk->to_channels % device->kernels->lanes == 0 && walk->columns % device->kernels->lanes == 0;
     j.far = walk->packed_bytes / (size_t)walk->phase_count > device->l2 / 2;
     for (int i = 0; i < walk->phase_count; i++) {

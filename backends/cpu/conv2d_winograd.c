@@ -237,7 +237,7 @@ static void run(cpu_kernel *kernel, const cpu_conv2d_operands *operands) {
     uint64_t bytes = (uint64_t)(p->tiles / p->tiles_y / p->tiles_x * p->shape.out_height * p->shape.out_width) *
                      (uint64_t)p->shape.out_channels * sizeof(float);
     /* A store past the caches must fill a line. */
-    j.stream = device->kernels->lanes == LINE && cpu_streams(bytes) && operands->to != operands->residual;
+    j.stream = device->kernels->lanes == LINE && cpu_streams(device, bytes) && operands->to != operands->residual;
     if (!j.weights) {
         j.weights = (const float *)j.scratch;
         j.scratch += p->weight_bytes;

@@ -148,9 +148,12 @@ static inline int64_t cpu_round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
-/* Whether an output of so many bytes is better stored past the caches: it would only drive out what is in use. */
-static inline bool cpu_streams(uint64_t bytes) {
-    return bytes >= (uint64_t)4 << 20;
+/* Whether an output of so many bytes is better stored past the caches: it would only drive out what is in use. An eighth
+ * of the last cache, which others use too, is kept for what the next operation reads: with one of 480 MB that is 1 to 2 %
+ * of a ResNet-50. */
+static inline bool cpu_streams(const cpu_device *device, uint64_t bytes) {
+    const uint64_t kept = device->l3 / 8, least = (uint64_t)4 << 20;
+    return bytes >= (kept > least ? kept : least);
 }
 
 /* ---- constant.c: what is derived from constants, once for a device ----

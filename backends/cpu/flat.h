@@ -25,7 +25,7 @@ static inline void cpu_flat_range(const cpu_flat *flat, int64_t *first, int64_t 
  * already in the caches. */
 static inline void cpu_flat_run(cpu_kernel *kernel, int operand, bool in_place, cpu_range *body) {
     cpu_flat flat = {kernel, tl__cpu_elements(kernel, operand), 0};
-    flat.stream = !in_place && cpu_streams((uint64_t)flat.elements * sizeof(float));
+    flat.stream = !in_place && cpu_streams(kernel->device, (uint64_t)flat.elements * sizeof(float));
     tl__cpu_parallel(kernel->device, (flat.elements + CPU_FLAT_UNIT - 1) / CPU_FLAT_UNIT, 16, body, &flat);
 }
 

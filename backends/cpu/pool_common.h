@@ -19,7 +19,7 @@ static inline tl_status cpu_pool_plan(cpu_kernel *kernel, int large, int small, 
         p->pad[i] = kernel->op.pad[i];
         p->dilation[i] = kernel->op.dilation[i] > 0 ? kernel->op.dilation[i] : 1;
     }
-    p->stream = p->c % 16 == 0 && cpu_streams(tl__cpu_bytes(kernel, output));
+    p->stream = p->c % 16 == 0 && cpu_streams(kernel->device, tl__cpu_bytes(kernel, output));
     kernel->data = p;
     return TL_OK;
 }

@@ -173,7 +173,8 @@ tl_status tl__graph_lower(tl__graph *graph);
  * for what is computed before anything trains or varies, and for all of a graph in which no gradient is masked by the
  * sign of a value or by which of several is the largest, and nothing is normalised by its batch's statistics: that spreads
  * one image's errors over the others, and the faster ways also hold more memory beside a training's (ResNet-50 in
- * batches of 32: 478 MB against 385). TL_ERROR_MEMORY. */
+ * batches of 32: 478 MB against 385). Gradients are never exact: masks are of the forward
+ * pass. TL_ERROR_MEMORY. */
 tl_status tl__graph_mark_exact(tl__graph *graph);
 
 /* The opposite for one node, where a backend does not take it whole: appends the parts to the graph and kills the
