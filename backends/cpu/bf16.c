@@ -49,15 +49,31 @@ static inline WITH_AVX512 uint16_t *gather_line(const cpu_bf16_source *s, const 
     return to;
 }
 
+/* All taps are inside, and a line of them is short, as an image's own are. */
+static inline WITH_AVX512 uint16_t *gather_short(const cpu_bf16_source *s, const uint16_t *from, uint16_t *to) {
+    const int64_t line = s->dilation[0] * s->width * s->channels, run = s->kernel[1] * s->channels;
+    for (int64_t a = 0; a < s->kernel[0]; a++, from += line, to += run)
+        _mm512_storeu_si512(to, _mm512_loadu_si512(from));
+    return to;
+}
+
+static inline bool is_inside(int64_t start, int64_t taps, int64_t dilation, int64_t size) {
+    return start >= 0 && start + (taps - 1) * dilation < size;
+}
+
 WITH_AVX512 void tl__cpu_bf16_gather(const cpu_bf16_source *s, int64_t first, int64_t count, uint16_t *to) {
     int64_t x = first % s->out_width, y = first / s->out_width % s->out_height, n = first / s->out_width / s->out_height;
+    const bool shorts = s->dilation[1] == 1 && s->kernel[1] * s->channels <= STEP;
     for (int64_t i = 0; i < count; i++, to += s->row) {
         const uint16_t *image = s->x + n * s->height * s->width * s->channels;
-        uint16_t *at = to;
-        for (int64_t a = 0; a < s->kernel[0]; a++) {
-            const int64_t from_y = y * s->stride[0] - s->pad[0] + a * s->dilation[0];
+        const int64_t y0 = y * s->stride[0] - s->pad[0], x0 = x * s->stride[1] - s->pad[1];
+        const bool all = shorts && is_inside(y0, s->kernel[0], s->dilation[0], s->height) &&
+                         is_inside(x0, s->kernel[1], 1, s->width);
+        uint16_t *at = all ? gather_short(s, image + (y0 * s->width + x0) * s->channels, to) : to;
+        for (int64_t a = 0; !all && a < s->kernel[0]; a++) {
+            const int64_t from_y = y0 + a * s->dilation[0];
             if ((uint64_t)from_y < (uint64_t)s->height)
-                at = gather_line(s, image + from_y * s->width * s->channels, x * s->stride[1] - s->pad[1], at);
+                at = gather_line(s, image + from_y * s->width * s->channels, x0, at);
             else
                 at = clear(at, s->kernel[1] * s->channels);
         }
