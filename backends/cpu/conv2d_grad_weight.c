@@ -102,8 +102,8 @@ static piece piece_of(const plan *p, int64_t q, int64_t at, int64_t end) {
     return b;
 }
 
-/* Where a whole piece's rows are. */
-static void point(const plan *p, const float *x, const piece *b, const float **rows) {
+/* Where a whole piece's rows are; false: outside of the image, all of them, so that nothing comes of it. */
+static bool point(const plan *p, const float *x, const piece *b, const float **rows) {
     const cpu_conv2d_shape *s = &p->shape;
     const int64_t tap = b->column / s->group_channels;
     const int64_t offset_y = tap / s->kernel[1] * s->dilation[0] - s->pad[0];
@@ -111,9 +111,11 @@ static void point(const plan *p, const float *x, const piece *b, const float **r
     const float *channel = x + b->group * s->group_channels + b->column % s->group_channels;
     int64_t out_x = b->at % s->out_width, out_y = b->at / s->out_width % s->out_height;
     int64_t n = b->at / s->out_width / s->out_height;
+    bool any = false;
     for (int64_t i = 0; i < b->count; i++) {
         int64_t from_y = out_y * s->stride[0] + offset_y, from_x = out_x * s->stride[1] + offset_x;
         bool inside = (uint64_t)from_y < (uint64_t)s->height && (uint64_t)from_x < (uint64_t)s->width;
+        any |= inside;
         rows[i] = inside ? channel + ((n * s->height + from_y) * s->width + from_x) * s->channels : p->zeros;
         if (++out_x == s->out_width) {
             out_x = 0;
@@ -123,6 +125,12 @@ static void point(const plan *p, const float *x, const piece *b, const float **r
             }
         }
     }
+    return any;
+}
+
+static void clear(const cpu_gemm_outer *o) {
+    for (int64_t i = 0; i < o->rows; i++)
+        memset(o->y + i * o->y_step, 0, (size_t)o->columns * sizeof(float));
 }
 
 /* Rows row .. row_end - 1 (outputs of a group) by panels panel .. panel_end - 1 (of all groups) over one chunk. */
@@ -139,14 +147,13 @@ static void chunk_part(const job *j, int64_t chunk, int64_t row, int64_t row_end
     const bool arrange = p->arrange && panel_end - panel >= p->width;
     const int64_t first = p->pixels * chunk / p->chunks, end = p->pixels * (chunk + 1) / p->chunks;
     piece b = piece_of(p, panel, first, end);
-    if (b.whole)
-        point(p, x, &b, rows);
+    bool any = !b.whole || point(p, x, &b, rows);
     for (int64_t q = panel, at = first; at < end;) {
         const int64_t width = cpu_round_up(b.columns, kernels->lanes), output = b.group * s->group_outputs + row;
         const bool last = q + 1 == panel_end;
-        if (b.whole)
+        if (b.whole && any)
             kernels->gemm_gather(rows, b.count, (int)b.columns, block);
-        else
+        else if (!b.whole)
             gather(p, x, at, b.count, b.group, b.column, b.columns, width, block);
         cpu_gemm_outer outer = {
             .a = dy + at * s->out_channels + output,
@@ -173,14 +180,19 @@ static void chunk_part(const job *j, int64_t chunk, int64_t row, int64_t row_end
         int64_t listed = 0;
         if (at < end)
             b = piece_of(p, q, at, end);
+        const bool now = any;
+        any = true;
         if (at < end && b.whole) {
-            point(p, x, &b, soon);
+            any = point(p, x, &b, soon);
             listed = b.count;
         }
         for (; listed < outer.count; listed++)
             soon[listed] = block;
         outer.b_soon = soon;
-        kernels->gemm_outer(&outer);
+        if (now)
+            kernels->gemm_outer(&outer);
+        else if (!outer.add)
+            clear(&outer);
         const float **other = rows;
         rows = soon;
         soon = other;

@@ -199,6 +199,7 @@ static void multiply(const job *j, const float *const *rows, const int64_t *at, 
     const int64_t taps = phase->taps[0] * phase->taps[1];
     cpu_gemm_panel panel = {
         .rows = rows,
+        .zeros = walk->zeros,
         .taps = taps / walk->merged,
         .depth = walk->pieces_depth,
         .at = at,

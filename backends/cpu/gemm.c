@@ -31,6 +31,43 @@ static inline __attribute__((always_inline)) void fetch(const cpu_gemm_panel *p,
     }
 }
 
+static inline __attribute__((always_inline)) int all_zeros(const cpu_gemm_panel *p, const float *const *rows,
+                                                           const int height) {
+    int all = p->zeros != NULL;
+    UNROLL for (int i = 0; i < height; i++)
+        all &= rows[i] == p->zeros;
+    return all;
+}
+
+/* Goes past `depth` steps of k that add nothing; whether a chain ends on the way, as it would with them. */
+static int pass_by(int64_t depth, int64_t *chain) {
+    int ends = 0;
+    for (int64_t k = 0; k < depth; k += LINE) {
+        *chain += depth - k < LINE ? depth - k : LINE;
+        if (*chain >= CPU_GEMM_CHAIN) {
+            *chain = 0;
+            ends = 1;
+        }
+    }
+    return ends;
+}
+
+/* A chain ends: its sums go to those before it. */
+static inline __attribute__((always_inline)) void end_chain(vf sum[TALLEST][WIDTH], vf *totals, const int first,
+                                                            const int height, const int width) {
+    if (!first)
+        UNROLL for (int i = 0; i < height; i++)
+            UNROLL for (int j = 0; j < width; j++)
+                sum[i][j] += totals[i * width + j];
+    /* In memory, and not as the compiler likes: registers are for the sums. */
+    __asm__("" : "+r"(totals) : : "memory");
+    UNROLL for (int i = 0; i < height; i++)
+        UNROLL for (int j = 0; j < width; j++) {
+            totals[i * width + j] = sum[i][j];
+            sum[i][j] = (vf){0};
+        }
+}
+
 /* Rows row .. row + height - 1 of the panel. Inlined with constants for height and width. */
 static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, int row, const int height,
                                                        const int width) {
@@ -44,9 +81,8 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
     const int64_t depth = p->depth, offset = p->offset;
     const int64_t *at = p->at + row;
     int64_t flat = 0, chain = 0;
-    /* In memory, and not as the compiler likes: registers are for the sums. */
-    vf total[TALLEST * WIDTH];
-    vf *totals = NULL;
+    vf totals[TALLEST * WIDTH];
+    int first = 1; /* chain */
     const int64_t steps = p->taps * ((depth + LINE - 1) / LINE);
     const int64_t lines = p->b_soon_bytes / 64, share = (lines + p->count - 1) / p->count * height;
     const int64_t each = lines > 0 && steps > 0 ? (share + steps - 1) / steps : 0;
@@ -55,6 +91,15 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
         const float *a[TALLEST];
         UNROLL for (int i = 0; i < height; i++)
             a[i] = rows[i] + offset;
+        if (all_zeros(p, rows, height)) {
+            flat += depth;
+            b += depth * width * VL;
+            if (pass_by(depth, &chain)) {
+                end_chain(sum, totals, first, height, width);
+                first = 0;
+            }
+            continue;
+        }
         for (int64_t k = 0; k < depth;) {
             const int64_t end = depth - k < LINE ? depth : k + LINE;
             fetch(p, row, height, flat, &b_soon, each);
@@ -74,22 +119,13 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
                 }
             }
             if (chain >= CPU_GEMM_CHAIN) {
-                if (totals)
-                    UNROLL for (int i = 0; i < height; i++)
-                        UNROLL for (int j = 0; j < width; j++)
-                            sum[i][j] += totals[i * width + j];
-                totals = total;
-                __asm__("" : "+r"(totals) : : "memory");
-                UNROLL for (int i = 0; i < height; i++)
-                    UNROLL for (int j = 0; j < width; j++) {
-                        totals[i * width + j] = sum[i][j];
-                        sum[i][j] = (vf){0};
-                    }
+                end_chain(sum, totals, first, height, width);
+                first = 0;
                 chain = 0;
             }
         }
     }
-    if (totals)
+    if (!first)
         UNROLL for (int i = 0; i < height; i++)
             UNROLL for (int j = 0; j < width; j++)
                 sum[i][j] += totals[i * width + j];

@@ -23,6 +23,7 @@
 
 typedef struct cpu_gemm_panel {
     const float *const *rows; /* piece t of row i begins at rows[t * CPU_GEMM_GROUP + i] + offset */
+    const float *zeros;   /* NULL, or what rows[] is where a piece holds nothing but zeros: those are not multiplied */
     int64_t offset;
     int64_t taps, depth;
     const float *b;       /* the panel: [taps * depth][columns, rounded up to whole vectors] */
