@@ -18,8 +18,9 @@ enum { X, DY, DW, DBIAS };
 #define LINE 16               /* floats; rows and planes are a line further apart than they are long, or they would lie in
                                * few sets of the caches */
 #define FEWEST_CHANNELS 32    /* with fewer the transforms cost more than is saved, */
-#define FEWEST_TILES 128      /* and with fewer tiles or */
-#define LARGE (16 << 20)      /* more bytes of sums their transform does */
+#define FEWEST_TILES 128      /* and with fewer tiles the transform of the sums does, */
+#define FEWEST_FOR_LARGE 256  /* which is more where the sums are in no cache: */
+#define LARGE (16 << 20)      /* bytes */
 #define SUM_TILES 128         /* of a sum; a panel of so many stays in the first cache */
 #define BLOCK (2 * SUM_TILES)
 
@@ -164,8 +165,8 @@ static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
         return false;
     return cpu_present(kernel, DW) && cpu_tiles_suit(s, device->kernels->lanes, FEWEST_CHANNELS) &&
            (device->winograd == CPU_WINOGRAD_ALWAYS ||
-            (cpu_tiles_of(s).count >= FEWEST_TILES &&
-             PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE));
+            cpu_tiles_of(s).count >= (PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE
+                                          ? FEWEST_TILES : FEWEST_FOR_LARGE));
 }
 
 tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {

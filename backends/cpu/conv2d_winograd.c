@@ -24,6 +24,7 @@ enum { DY, GRAD_W, ADDEND, MASK, DX };
 #define LARGE (16 << 20)            /* bytes of transformed weights that are better read once for all threads */
 #define TILES_FOR_LARGE 4          /* in an image; with fewer, weights four times as large are not worth it */
 #define FEWEST_TILES 128           /* for weights that change and are transformed at every run */
+#define FEWEST_FOR_LARGE 256       /* and where they are large */
 #define STAGED_TILES 192
 #define LEAST_TILES 24
 #define LINE 16                     /* floats; planes are a line further apart than they are long, or they would all lie
@@ -383,7 +384,7 @@ tl_status tl__cpu_conv2d_grad_input_winograd_prepare(cpu_kernel *kernel) {
     if (status != TL_OK)
         return status;
     const plan *p = kernel->data;
-    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && (p->tiles.count < FEWEST_TILES || is_large(p)))
+    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && p->tiles.count < (is_large(p) ? FEWEST_FOR_LARGE : FEWEST_TILES))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d_grad_input: Winograd's algorithm would be slower");
     kernel->base.workspace += p->weight_bytes;
     kernel->run = run_grad_input;
