@@ -8,6 +8,7 @@
 
 #include "backends/cpu/conv2d.h"
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/winograd_tiles.h"
 
 enum { X, DY, DW, DBIAS };
 
@@ -17,14 +18,15 @@ enum { X, DY, DW, DBIAS };
 #define LINE 16               /* floats; rows and planes are a line further apart than they are long, or they would lie in
                                * few sets of the caches */
 #define FEWEST_CHANNELS 32    /* with fewer the transforms cost more than is saved, */
-#define FEWEST_TILES 128      /* and with fewer tiles or */
-#define LARGE (16 << 20)      /* more bytes of sums their transform does */
+#define FEWEST_TILES 128      /* and with fewer tiles the transform of the sums does, */
+#define FEWEST_FOR_LARGE 256  /* which is more where the sums are in no cache: */
+#define LARGE (16 << 20)      /* bytes */
 #define SUM_TILES 128         /* of a sum; a panel of so many stays in the first cache */
 #define BLOCK (2 * SUM_TILES)
 
 typedef struct plan {
     cpu_conv2d_shape shape;
-    int64_t tiles_y, tiles_x, tiles; /* of an image; of all */
+    cpu_tiles tiles;
     int64_t width, panels;           /* of channels */
     int64_t block;                   /* the most tiles at a time */
     int64_t x_row, dy_row, x_plane, dy_plane; /* floats from tile to tile, from plane to plane */
@@ -40,22 +42,22 @@ typedef struct job {
     float *sums;          /* [plane][panel][output][width] */
 } job;
 
-/* The pixels of size x size from (y, x) on in image n, zeros outside. */
-static void pixels_of(const float *images, const float *zeros, int64_t n, int64_t height, int64_t width, int64_t channels,
-                      int64_t y, int64_t x, int size, const float **pixels) {
-    const float *image = images + n * height * width * channels;
-    for (int64_t a = y; a < y + size; a++)
-        for (int64_t b = x; b < x + size; b++) {
-            bool inside = (uint64_t)a < (uint64_t)height && (uint64_t)b < (uint64_t)width;
-            *pixels++ = inside ? image + (a * width + b) * channels : zeros;
-        }
-}
-
 static void patch_of(const job *j, int64_t tile, const float **pixels) {
     const plan *p = j->plan;
     const cpu_conv2d_shape *s = &p->shape;
-    pixels_of(j->kernel->ptr[X], p->zeros, tile / p->tiles_x / p->tiles_y, s->height, s->width, s->channels,
-              tile / p->tiles_x % p->tiles_y * TILE - s->pad[0], tile % p->tiles_x * TILE - s->pad[1], PATCH, pixels);
+    int64_t n, y, x;
+    cpu_tile_at(&p->tiles, tile, &n, &y, &x);
+    cpu_tile_pixels((const float *)j->kernel->ptr[X] + n * s->height * s->width * s->channels, p->zeros, s->height, s->width,
+                    s->channels, s->dilation, y - s->pad[0], x - s->pad[1], PATCH, pixels);
+}
+
+static void tile_of(const job *j, int64_t tile, const float **pixels) {
+    const plan *p = j->plan;
+    const cpu_conv2d_shape *s = &p->shape;
+    int64_t n, y, x;
+    cpu_tile_at(&p->tiles, tile, &n, &y, &x);
+    cpu_tile_pixels((const float *)j->kernel->ptr[DY] + n * s->out_height * s->out_width * s->out_channels, p->zeros,
+                    s->out_height, s->out_width, s->out_channels, s->dilation, y, x, TILE, pixels);
 }
 
 /* Items: tiles of the block. */
@@ -71,8 +73,7 @@ static void transform_body(void *user, int64_t first, int64_t last, int thread) 
         const int64_t tile = j->first + t;
         patch_of(j, t + 1 < last ? tile + 1 : tile, patches[(t + 1) & 1]);
         kernels->winograd_input(patches[t & 1], patches[(t + 1) & 1], s->channels, p->x_plane, j->x + t * p->x_row);
-        pixels_of(j->kernel->ptr[DY], p->zeros, tile / p->tiles_x / p->tiles_y, s->out_height, s->out_width, s->out_channels,
-                  tile / p->tiles_x % p->tiles_y * TILE, tile % p->tiles_x * TILE, TILE, pixels);
+        tile_of(j, tile, pixels);
         kernels->winograd_tile(pixels, s->out_channels, p->dy_plane, j->dy + t * p->dy_row);
     }
 }
@@ -148,8 +149,8 @@ static void run(cpu_kernel *kernel) {
     j.sums = (float *)((char *)kernel->workspace + tl__cpu_conv2d_grad_bias_bytes(kernel, DBIAS, &p->shape));
     j.x = j.sums + p->sums_bytes / sizeof(float);
     j.dy = j.x + PLANES * p->x_plane;
-    for (; j.first < p->tiles; j.first += j.count) {
-        j.count = p->tiles - j.first < p->block ? p->tiles - j.first : p->block;
+    for (; j.first < p->tiles.count; j.first += j.count) {
+        j.count = p->tiles.count - j.first < p->block ? p->tiles.count - j.first : p->block;
         tl__cpu_parallel(device, j.count, 2, transform_body, &j);
         tl__cpu_parallel(device, PLANES * p->panels, 1, multiply_body, &j);
     }
@@ -160,17 +161,12 @@ static void run(cpu_kernel *kernel) {
 
 static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
     const cpu_device *device = kernel->device;
-    const int64_t lanes = device->kernels->lanes;
     if (device->winograd == CPU_WINOGRAD_NEVER || (device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
         return false;
-    for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1)
-            return false;
-    const int64_t tiles = s->images * ((s->out_height + TILE - 1) / TILE) * ((s->out_width + TILE - 1) / TILE);
-    return cpu_present(kernel, DW) && s->groups == 1 && s->channels % lanes == 0 && s->out_channels % lanes == 0 &&
-           s->channels >= FEWEST_CHANNELS && s->out_channels >= FEWEST_CHANNELS &&
+    return cpu_present(kernel, DW) && cpu_tiles_suit(s, device->kernels->lanes, FEWEST_CHANNELS) &&
            (device->winograd == CPU_WINOGRAD_ALWAYS ||
-            (tiles >= FEWEST_TILES && PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE));
+            cpu_tiles_of(s).count >= (PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE
+                                          ? FEWEST_TILES : FEWEST_FOR_LARGE));
 }
 
 tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {
@@ -189,11 +185,9 @@ tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {
         return TL_ERROR_MEMORY;
     *p = (plan){.shape = s, .width = device->kernels->gemm_width()};
     memset(p->zeros, 0, (size_t)zeros * sizeof(float));
-    p->tiles_y = (s.out_height + TILE - 1) / TILE;
-    p->tiles_x = (s.out_width + TILE - 1) / TILE;
-    p->tiles = s.images * p->tiles_y * p->tiles_x;
+    p->tiles = cpu_tiles_of(&s);
     p->panels = (s.channels + p->width - 1) / p->width;
-    p->block = p->tiles < BLOCK ? p->tiles : BLOCK;
+    p->block = p->tiles.count < BLOCK ? p->tiles.count : BLOCK;
     p->x_row = s.channels + LINE;
     p->dy_row = s.out_channels + LINE;
     p->x_plane = p->block * p->x_row + LINE;

@@ -11,6 +11,7 @@
 
 #include "backends/cpu/conv2d.h"
 #include "backends/cpu/kernels.h"
+#include "backends/cpu/winograd_tiles.h"
 
 enum { X, W, BIAS, RESIDUAL, Y };
 enum { DY, GRAD_W, ADDEND, MASK, DX };
@@ -23,6 +24,7 @@ enum { DY, GRAD_W, ADDEND, MASK, DX };
 #define LARGE (16 << 20)            /* bytes of transformed weights that are better read once for all threads */
 #define TILES_FOR_LARGE 4          /* in an image; with fewer, weights four times as large are not worth it */
 #define FEWEST_TILES 128           /* for weights that change and are transformed at every run */
+#define FEWEST_FOR_LARGE 256       /* and where they are large */
 #define STAGED_TILES 192
 #define LEAST_TILES 24
 #define LINE 16                     /* floats; planes are a line further apart than they are long, or they would all lie
@@ -30,7 +32,7 @@ enum { DY, GRAD_W, ADDEND, MASK, DX };
 
 typedef struct plan {
     cpu_conv2d_shape shape;          /* of the convolution that is computed: conv2d's, or that of dy */
-    int64_t tiles_y, tiles_x, tiles; /* of an image; of all */
+    cpu_tiles tiles;
     int64_t width, panels;           /* of outputs */
     int64_t block;                   /* the most tiles at a time */
     bool staged;
@@ -105,14 +107,10 @@ static tl_status fill_weights(cpu_kernel *kernel, const void *source, void *to, 
 static void pixels_of(const job *j, int64_t tile, const float **pixels) {
     const plan *p = j->plan;
     const cpu_conv2d_shape *s = &p->shape;
-    int64_t x = tile % p->tiles_x * TILE - s->pad[1], y = tile / p->tiles_x % p->tiles_y * TILE - s->pad[0];
-    const float *image = j->operands->from +
-                         tile / p->tiles_x / p->tiles_y * s->height * s->width * s->channels;
-    for (int64_t a = 0; a < PATCH; a++)
-        for (int64_t b = 0; b < PATCH; b++) {
-            bool inside = (uint64_t)(y + a) < (uint64_t)s->height && (uint64_t)(x + b) < (uint64_t)s->width;
-            *pixels++ = inside ? image + ((y + a) * s->width + x + b) * s->channels : p->zeros;
-        }
+    int64_t n, y, x;
+    cpu_tile_at(&p->tiles, tile, &n, &y, &x);
+    cpu_tile_pixels(j->operands->from + n * s->height * s->width * s->channels, p->zeros, s->height, s->width, s->channels,
+                    s->dilation, y - s->pad[0], x - s->pad[1], PATCH, pixels);
 }
 
 static void transform_patches(const job *j, int64_t first, int64_t last) {
@@ -168,6 +166,12 @@ static void multiply(const job *j, int64_t first, int64_t last) {
     }
 }
 
+/* How many of a tile's rows or columns there are where so many pixels are left. */
+static int fitting(int64_t left, int64_t dilation) {
+    const int64_t count = (left + dilation - 1) / dilation;
+    return left <= 0 ? 0 : count < TILE ? (int)count : TILE;
+}
+
 static void transform_tiles(const job *j, int64_t first, int64_t last) {
     const plan *p = j->plan;
     const cpu_conv2d_shape *s = &p->shape;
@@ -176,21 +180,23 @@ static void transform_tiles(const job *j, int64_t first, int64_t last) {
         .plane = p->to_plane,
         .channels = s->out_channels,
         .bias = operands->bias,
-        .row = s->out_width * s->out_channels,
-        .pixel = s->out_channels,
+        .row = s->dilation[0] * s->out_width * s->out_channels,
+        .pixel = s->dilation[1] * s->out_channels,
         .relu = operands->relu,
         .stream = j->stream,
     };
     for (int64_t t = first; t < last; t++) {
-        int64_t tile = j->first + t;
-        int64_t x = tile % p->tiles_x * TILE, y = tile / p->tiles_x % p->tiles_y * TILE;
-        int64_t at = ((tile / p->tiles_x / p->tiles_y * s->out_height + y) * s->out_width + x) * s->out_channels;
+        int64_t n, y, x;
+        cpu_tile_at(&p->tiles, j->first + t, &n, &y, &x);
+        out.height = fitting(s->out_height - y, s->dilation[0]);
+        out.width = fitting(s->out_width - x, s->dilation[1]);
+        if (out.height == 0 || out.width == 0)
+            continue;
+        int64_t at = ((n * s->out_height + y) * s->out_width + x) * s->out_channels;
         out.from = j->to + t * s->out_channels;
         out.y = operands->to + at;
         out.residual = operands->residual ? operands->residual + at : NULL;
         out.mask = operands->mask ? operands->mask + at : NULL;
-        out.height = (int)(s->out_height - y < TILE ? s->out_height - y : TILE);
-        out.width = (int)(s->out_width - x < TILE ? s->out_width - x : TILE);
         j->device->kernels->winograd_output(&out);
     }
 }
@@ -234,7 +240,7 @@ static void run(cpu_kernel *kernel, const cpu_conv2d_operands *operands) {
     const plan *p = kernel->data;
     const cpu_device *device = kernel->device;
     job j = {.device = device, .plan = p, .operands = operands, .weights = p->weights, .scratch = kernel->workspace};
-    uint64_t bytes = (uint64_t)(p->tiles / p->tiles_y / p->tiles_x * p->shape.out_height * p->shape.out_width) *
+    uint64_t bytes = (uint64_t)(p->shape.images * p->shape.out_height * p->shape.out_width) *
                      (uint64_t)p->shape.out_channels * sizeof(float);
     /* A store past the caches must fill a line. */
     j.stream = device->kernels->lanes == LINE && cpu_streams(device, bytes) && operands->to != operands->residual;
@@ -244,12 +250,12 @@ static void run(cpu_kernel *kernel, const cpu_conv2d_operands *operands) {
         tl__cpu_parallel(device, p->panels * p->shape.channels, 16, turned_body, &j);
     }
     if (!p->staged) {
-        tl__cpu_parallel(device, p->tiles, p->block, local_body, &j);
+        tl__cpu_parallel(device, p->tiles.count, p->block, local_body, &j);
         return;
     }
     place(&j, j.scratch);
-    for (int64_t left = (p->tiles + p->block - 1) / p->block; left > 0; left--) {
-        j.count = (p->tiles - j.first + left - 1) / left;
+    for (int64_t left = (p->tiles.count + p->block - 1) / p->block; left > 0; left--) {
+        j.count = (p->tiles.count - j.first + left - 1) / left;
         tl__cpu_parallel(device, j.count, 2, patches_body, &j);
         tl__cpu_parallel(device, PLANES * p->panels, 1, multiply_body, &j);
         tl__cpu_parallel(device, j.count, 2, tiles_body, &j);
@@ -284,14 +290,9 @@ static void run_grad_input(cpu_kernel *kernel) {
 /* What both operations ask for; `s` is the convolution that is computed. */
 static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
     const cpu_device *device = kernel->device;
-    const int64_t lanes = device->kernels->lanes;
     if (device->winograd == CPU_WINOGRAD_NEVER || (device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
         return false;
-    for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1 || s->pad[i] < 0)
-            return false;
-    return s->groups == 1 && s->channels % lanes == 0 && s->out_channels % lanes == 0 && s->channels >= FEWEST_CHANNELS &&
-           s->out_channels >= FEWEST_CHANNELS;
+    return cpu_tiles_suit(s, device->kernels->lanes, FEWEST_CHANNELS);
 }
 
 static bool is_large(const plan *p) {
@@ -310,15 +311,15 @@ static void choose_block(const cpu_device *device, plan *p) {
         p->block = LEAST_TILES;
     if (p->block > GROUP)
         p->block = GROUP;
-    const int64_t staged = p->tiles < STAGED_TILES ? p->tiles : STAGED_TILES;
+    const int64_t staged = p->tiles.count < STAGED_TILES ? p->tiles.count : STAGED_TILES;
     const int64_t local_cost = weight_bytes / p->block;
     const int64_t staged_cost = 2 * tile_bytes + weight_bytes / staged / device->threads;
-    p->staged = p->tiles < p->block * device->threads ||
+    p->staged = p->tiles.count < p->block * device->threads ||
                 (weight_bytes > (int64_t)device->l2 && staged_cost < local_cost);
     if (p->staged)
         p->block = STAGED_TILES;
-    if (p->block > p->tiles)
-        p->block = p->tiles;
+    if (p->block > p->tiles.count)
+        p->block = p->tiles.count;
     p->from_plane = p->block * channels + LINE;
     p->to_plane = p->block * outputs + LINE;
     p->scratch_bytes = (size_t)(PLANES * (p->from_plane + p->to_plane)) * sizeof(float);
@@ -334,9 +335,7 @@ static tl_status create(cpu_kernel *kernel, const cpu_conv2d_shape *s) {
         return TL_ERROR_MEMORY;
     *p = (plan){.shape = *s, .width = device->kernels->gemm_width()};
     memset(p->zeros, 0, (size_t)s->channels * sizeof(float));
-    p->tiles_y = (s->out_height + TILE - 1) / TILE;
-    p->tiles_x = (s->out_width + TILE - 1) / TILE;
-    p->tiles = s->images * p->tiles_y * p->tiles_x;
+    p->tiles = cpu_tiles_of(s);
     p->panels = (s->out_channels + p->width - 1) / p->width;
     p->weight_bytes = (size_t)(PLANES * s->channels * s->out_channels) * sizeof(float);
     choose_block(device, p);
@@ -354,7 +353,7 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
     if (status != TL_OK)
         return status;
     plan *p = kernel->data;
-    if (!cpu_is_constant(kernel, W) || (p->tiles_y * p->tiles_x < TILES_FOR_LARGE && is_large(p)))
+    if (!cpu_is_constant(kernel, W) || (p->tiles.per_image < TILES_FOR_LARGE && is_large(p)))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d: Winograd's algorithm would be slower");
     kernel->run = run_forward;
     const void *weights;
@@ -380,12 +379,12 @@ tl_status tl__cpu_conv2d_grad_input_winograd_prepare(cpu_kernel *kernel) {
     turned.out_width = s.width;
     turned.out_channels = s.channels;
     for (int i = 0; i < 2; i++)
-        turned.pad[i] = s.kernel[i] - 1 - s.pad[i];
+        turned.pad[i] = s.dilation[i] * (s.kernel[i] - 1) - s.pad[i];
     status = create(kernel, &turned);
     if (status != TL_OK)
         return status;
     const plan *p = kernel->data;
-    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && (p->tiles < FEWEST_TILES || is_large(p)))
+    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && p->tiles.count < (is_large(p) ? FEWEST_FOR_LARGE : FEWEST_TILES))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d_grad_input: Winograd's algorithm would be slower");
     kernel->base.workspace += p->weight_bytes;
     kernel->run = run_grad_input;

@@ -20,7 +20,7 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/conv2d_int8.c %reldir%/int8.h %reldir%/int8.c %reldir%/quantised.h \
 	%reldir%/conv2d_grad_input.c %reldir%/bf16.h %reldir%/bf16.c %reldir%/stored.h \
 	%reldir%/conv2d_grad_bias.c %reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c \
-	%reldir%/conv2d_grad_weight_winograd.c %reldir%/winograd.h \
+	%reldir%/conv2d_grad_weight_winograd.c %reldir%/winograd.h %reldir%/winograd_tiles.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \
 	%reldir%/avgpool2d.c \

@@ -32,7 +32,7 @@ static void weights_of(const conv_shape *s, const float *w, int o, int c, double
 static void patch_of(const conv_shape *s, const float *x, int n, int y0, int x0, int c, double t[36]) {
     double patch[36];
     for (int i = 0; i < 36; i++) {
-        int y = y0 + i / 6, at_x = x0 + i % 6;
+        int y = y0 + i / 6 * s->dilation[0], at_x = x0 + i % 6 * s->dilation[1];
         bool inside = y >= 0 && y < s->h && at_x >= 0 && at_x < s->w;
         patch[i] = inside ? fabs((double)x[(((int64_t)n * s->h + y) * s->w + at_x) * s->c + c]) : 0;
     }
@@ -47,8 +47,8 @@ static void magnitudes(const conv_shape *s, const float *x, const float *w, doub
         for (int c = 0; c < s->c; c++)
             weights_of(s, w, o, c, weights + ((int64_t)o * s->c + c) * 36);
     for (int n = 0; n < s->n; n++)
-        for (int y = 0; y < oh; y += 4)
-            for (int v = 0; v < ow; v += 4) {
+        for (int y = 0; y < oh; y = winograd_next_tile(y, s->dilation[0]))
+            for (int v = 0; v < ow; v = winograd_next_tile(v, s->dilation[1])) {
                 for (int c = 0; c < s->c; c++)
                     patch_of(s, x, n, y - s->pad[0], v - s->pad[1], c, patches + (int64_t)c * 36);
                 for (int o = 0; o < s->o; o++) {
@@ -57,9 +57,11 @@ static void magnitudes(const conv_shape *s, const float *x, const float *w, doub
                         for (int i = 0; i < 36; i++)
                             sum[i] += weights[((int64_t)o * s->c + c) * 36 + i] * patches[(int64_t)c * 36 + i];
                     winograd_both_sides(winograd_at, 4, 6, sum, tile);
-                    for (int i = 0; i < 16; i++)
-                        if (y + i / 4 < oh && v + i % 4 < ow)
-                            m[(((int64_t)n * oh + y + i / 4) * ow + v + i % 4) * s->o + o] = tile[i];
+                    for (int i = 0; i < 16; i++) {
+                        const int row = y + i / 4 * s->dilation[0], column = v + i % 4 * s->dilation[1];
+                        if (row < oh && column < ow)
+                            m[(((int64_t)n * oh + row) * ow + column) * s->o + o] = tile[i];
+                    }
                 }
             }
     free(weights);
@@ -160,6 +162,8 @@ static void cases(void) {
         {1, 14, 14, 64, 64, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1}, {2, 9, 6, 32, 64, 3, 3, {1, 1}, {0, 0}, {1, 1}, 1},
         {1, 6, 5, 64, 32, 3, 3, {1, 1}, {2, 2}, {1, 1}, 1},   {2, 23, 21, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
         {3, 12, 9, 48, 80, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},  {5, 7, 7, 128, 96, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+        {1, 16, 14, 32, 64, 3, 3, {1, 1}, {2, 2}, {2, 2}, 1}, {2, 13, 15, 32, 32, 3, 3, {1, 1}, {4, 1}, {4, 1}, 1},
+        {1, 11, 23, 64, 32, 3, 3, {1, 1}, {2, 6}, {1, 3}, 1},
     };
     /* Rests of vectors and of tiles in every direction; many tiles; large weights; forms that the CPU leaves to others; what
      * is little work. */

@@ -36,11 +36,11 @@ static void raise_some(float *x, int64_t count) {
 }
 
 /* |m| |values| |m|^T of `size` x `size` pixels of one channel from (y0, x0) on; zeros outside. */
-static void transformed(const double *m, int rows, int size, const float *image, int height, int width, int channels, int y0,
-                        int x0, double *to) {
+static void transformed(const double *m, int rows, int size, const conv_shape *s, const float *image, int height, int width,
+                        int channels, int y0, int x0, double *to) {
     double values[36];
     for (int i = 0; i < size * size; i++) {
-        int y = y0 + i / size, x = x0 + i % size;
+        int y = y0 + i / size * s->dilation[0], x = x0 + i % size * s->dilation[1];
         bool inside = y >= 0 && y < height && x >= 0 && x < width;
         values[i] = inside ? fabs((double)image[((int64_t)y * width + x) * channels]) : 0;
     }
@@ -51,8 +51,8 @@ static void transformed(const double *m, int rows, int size, const float *image,
 static void dx_magnitudes(const conv_shape *s, const float *dy, const float *w, double *magnitude) {
     const int oh = conv_out(s, 0), ow = conv_out(s, 1);
     for (int n = 0; n < s->n; n++)
-        for (int y = 0; y < s->h; y += 4)
-            for (int x = 0; x < s->w; x += 4)
+        for (int y = 0; y < s->h; y = winograd_next_tile(y, s->dilation[0]))
+            for (int x = 0; x < s->w; x = winograd_next_tile(x, s->dilation[1]))
                 for (int c = 0; c < s->c; c++) {
                     double sum[36] = {0}, tile[16];
                     for (int o = 0; o < s->o; o++) {
@@ -60,15 +60,17 @@ static void dx_magnitudes(const conv_shape *s, const float *dy, const float *w, 
                         for (int t = 0; t < 9; t++)
                             turned[t] = fabs((double)w[((int64_t)o * 9 + 8 - t) * s->c + c]);
                         winograd_both_sides(winograd_g, 6, 3, turned, weights);
-                        transformed(winograd_bt, 6, 6, dy + (int64_t)n * oh * ow * s->o + o, oh, ow, s->o,
-                                    y - (2 - s->pad[0]), x - (2 - s->pad[1]), patch);
+                        transformed(winograd_bt, 6, 6, s, dy + (int64_t)n * oh * ow * s->o + o, oh, ow, s->o,
+                                    y - (2 * s->dilation[0] - s->pad[0]), x - (2 * s->dilation[1] - s->pad[1]), patch);
                         for (int i = 0; i < 36; i++)
                             sum[i] += weights[i] * patch[i];
                     }
                     winograd_both_sides(winograd_at, 4, 6, sum, tile);
-                    for (int i = 0; i < 16; i++)
-                        if (y + i / 4 < s->h && x + i % 4 < s->w)
-                            magnitude[(((int64_t)n * s->h + y + i / 4) * s->w + x + i % 4) * s->c + c] = tile[i];
+                    for (int i = 0; i < 16; i++) {
+                        const int row = y + i / 4 * s->dilation[0], column = x + i % 4 * s->dilation[1];
+                        if (row < s->h && column < s->w)
+                            magnitude[(((int64_t)n * s->h + row) * s->w + column) * s->c + c] = tile[i];
+                    }
                 }
 }
 
@@ -82,12 +84,12 @@ static void dw_magnitudes(const conv_shape *s, const float *x, const float *dy, 
         for (int c = 0; c < s->c; c++) {
             double sum[36] = {0}, taps[9];
             for (int n = 0; n < s->n; n++)
-                for (int y = 0; y < oh; y += 4)
-                    for (int v = 0; v < ow; v += 4) {
+                for (int y = 0; y < oh; y = winograd_next_tile(y, s->dilation[0]))
+                    for (int v = 0; v < ow; v = winograd_next_tile(v, s->dilation[1])) {
                         double patch[36], tile[36];
-                        transformed(winograd_bt, 6, 6, x + (int64_t)n * s->h * s->w * s->c + c, s->h, s->w, s->c,
+                        transformed(winograd_bt, 6, 6, s, x + (int64_t)n * s->h * s->w * s->c + c, s->h, s->w, s->c,
                                     y - s->pad[0], v - s->pad[1], patch);
-                        transformed(a, 6, 4, dy + (int64_t)n * oh * ow * s->o + o, oh, ow, s->o, y, v, tile);
+                        transformed(a, 6, 4, s, dy + (int64_t)n * oh * ow * s->o + o, oh, ow, s->o, y, v, tile);
                         for (int i = 0; i < 36; i++)
                             sum[i] += patch[i] * tile[i];
                     }
@@ -148,7 +150,11 @@ static void test_weight(const conv_shape *s, int form) {
     double *x = t_f64(op.operand[X].data, conv_x_count(s)), *dy = t_f64(op.operand[GRAD_DY].data, conv_y_count(s));
     conv_grad_weight(s, x, dy, e.want, e.tolerance);
     dw_magnitudes(s, op.operand[X].data, op.operand[GRAD_DY].data, e.tolerance);
-    const double tiles = (double)s->n * ((conv_out(s, 0) + 3) / 4) * ((conv_out(s, 1) + 3) / 4);
+    double tiles = s->n;
+    for (int i = 0; i < 2; i++) {
+        const int d = s->dilation[i], each = (conv_out(s, i) + d - 1) / d;
+        tiles *= (double)d * ((each + 3) / 4);
+    }
     for (int64_t i = 0; i < e.count; i++)
         e.tolerance[i] *= sqrt(PASSES + 1 + tiles) * T_UNIT;
     t_case(&op, verify, &e, "grad_weight %s%s%s", conv_text(s), form & UNEVEN ? " uneven" : "",
@@ -190,7 +196,8 @@ static void cases(void) {
     static const conv_shape shapes[] = {
         {1, 14, 14, 64, 64, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1}, {2, 9, 6, 32, 80, 3, 3, {1, 1}, {0, 2}, {1, 1}, 1},
         {1, 6, 5, 96, 32, 3, 3, {1, 1}, {2, 0}, {1, 1}, 1},   {6, 29, 30, 32, 32, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
-        {3, 3, 3, 128, 48, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},
+        {3, 3, 3, 128, 48, 3, 3, {1, 1}, {1, 1}, {1, 1}, 1},  {1, 16, 14, 32, 64, 3, 3, {1, 1}, {2, 2}, {2, 2}, 1},
+        {2, 13, 15, 32, 32, 3, 3, {1, 1}, {4, 1}, {4, 1}, 1}, {1, 11, 23, 64, 32, 3, 3, {1, 1}, {2, 6}, {1, 3}, 1},
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         for (int form = 0; form < 2; form++) {

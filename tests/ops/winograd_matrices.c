@@ -32,3 +32,7 @@ void winograd_transpose(const double *m, int rows, int columns, double *to) {
         for (int j = 0; j < columns; j++)
             to[j * rows + i] = m[i * columns + j];
 }
+
+int winograd_next_tile(int at, int dilation) {
+    return (at + 1) % dilation ? at + 1 : at + 1 + 3 * dilation;
+}
