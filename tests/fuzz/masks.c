@@ -41,7 +41,7 @@ static void write_file(const char *name, const char *head, const uint8_t *data, 
         atexit(clear);
     }
     FILE *file = fopen(in_folder(name), "wb");
-    must(file && fputs(head, file) >= 0 && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+    must(file && fputs(head, file) >= 0 && (size == 0 || fwrite(data, 1, size, file) == size) && fclose(file) == 0);
 }
 
 /* Three classes, or as many as the masks have; by number, by colour or by the image's own alpha. */
