@@ -141,8 +141,8 @@ int tl__processors(void); /* that this process may use, 8 at most */
 /* Calls each(user, 0 .. count - 1), several at once, in no order, and returns when all are done. What `each` needs of a
  * context, memory and messages included, is not safe there. */
 void tl__work(size_t count, void (*each)(void *user, size_t index), void *user);
-/* A thread to which no signal is delivered: these are the program's affair. */
-bool tl__thread_start(pthread_t *thread, void *(*body)(void *), void *argument);
+/* A thread to which no signal is delivered: these are the program's affair. 0, or what pthread_create says. */
+int tl__thread_start(pthread_t *thread, void *(*body)(void *), void *argument);
 
 /* ---- file.c ---- */
 

@@ -36,13 +36,13 @@ static void *share(void *argument) {
     return NULL;
 }
 
-bool tl__thread_start(pthread_t *thread, void *(*body)(void *), void *argument) {
+int tl__thread_start(pthread_t *thread, void *(*body)(void *), void *argument) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(thread, NULL, body, argument) == 0;
+    int code = pthread_create(thread, NULL, body, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
+    return code;
 }
 
 void tl__work(size_t count, void (*each)(void *user, size_t index), void *user) {
@@ -50,7 +50,7 @@ void tl__work(size_t count, void (*each)(void *user, size_t index), void *user) 
     pthread_t others[MOST - 1];
     int started = 0, wanted = tl__processors() - 1;
     atomic_init(&w.next, 0);
-    while (started < wanted && (size_t)started + 1 < count && tl__thread_start(&others[started], share, &w))
+    while (started < wanted && (size_t)started + 1 < count && tl__thread_start(&others[started], share, &w) == 0)
         started++;
     share(&w);
     for (int i = 0; i < started; i++)

@@ -1,7 +1,6 @@
 #include "data/loader.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -266,25 +265,20 @@ static tl_status worker_start(tl__loader *l, worker *w, const tl_preprocess *pre
         return TL_ERROR_MEMORY;
     if (l->random && !(w->work = tl__alloc(l->context, (size_t)l->crop * (size_t)l->crop * 4)))
         return TL_ERROR_MEMORY;
-    int code = pthread_create(&w->thread, NULL, work, w);
+    int code = tl__thread_start(&w->thread, work, w);
     if (code)
         return tl__fail(l->context, TL_ERROR_MEMORY, "a decoding thread cannot be started: %s", strerror(code));
     l->worker_count++;
     return TL_OK;
 }
 
-/* Signals are the program's affair: none is delivered to our threads. */
 static tl_status workers_start(tl__loader *l, const tl_preprocess *preprocess) {
     l->workers = tl__calloc(l->context, (size_t)l->options.workers, sizeof *l->workers);
     if (!l->workers)
         return TL_ERROR_MEMORY;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     tl_status status = TL_OK;
     for (int i = 0; i < l->options.workers && status == TL_OK; i++)
         status = worker_start(l, &l->workers[i], preprocess);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
 }
 

@@ -1,6 +1,4 @@
 /* Pixels of each class over all masks, read by as many threads as images are. */
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,21 +118,17 @@ static void counter_destroy(counter *c) {
 static tl_status count_all(tl_context *context, counting *w) {
     counter all[MOST_THREADS];
     int threads = 1, wanted = tl__processors();
-    sigset_t every, before;
     tl_status status = counter_create(context, w, &all[0]);
     if (status != TL_OK) {
         counter_destroy(&all[0]);
         return tl__fail(context, status, "out of memory for reading masks");
     }
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
     for (; threads < wanted && threads < MOST_THREADS && (size_t)threads < w->dataset->count; threads++)
         if (counter_create(context, w, &all[threads]) != TL_OK ||
-            pthread_create(&all[threads].thread, NULL, run, &all[threads])) {
+            tl__thread_start(&all[threads].thread, run, &all[threads])) {
             counter_destroy(&all[threads]);
             break;
         }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     count_some(&all[0], context);
     for (int i = 0; i < threads; i++) {
         if (i > 0)

@@ -96,7 +96,7 @@ static tl_status begin(tl_saving *s, const char *path, const bool *changing) {
         return TL_ERROR_MEMORY;
     lay_out(s, changing);
     TL__TRY(tl__writer_open(s->context, path, &s->writer));
-    s->running = tl__thread_start(&s->thread, work, s);
+    s->running = tl__thread_start(&s->thread, work, s) == 0;
     if (s->running)
         return TL_OK;
     return tl__fail(s->context, TL_ERROR_MEMORY, "%s: a thread to write it cannot be started", path);

@@ -1,7 +1,5 @@
 #include "train/patch.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #include "core/core.h"
@@ -179,7 +177,7 @@ static bool begin_worker(tl_context *context, band_worker *w, bands *b, const tl
     const size_t count = (size_t)tally->classes * (size_t)tally->classes;
     *w = (band_worker){.all = b, .tally = {.classes = tally->classes, .pixels = tally->pixels}};
     w->tally.confusion = tl__calloc(context, count, sizeof *w->tally.confusion);
-    return w->tally.confusion && pthread_create(&w->thread, NULL, work, w) == 0;
+    return w->tally.confusion && tl__thread_start(&w->thread, work, w) == 0;
 }
 
 void tl__patch_tally(tl_context *context, int threads, const tl__patch *patch, const uint8_t *labels,
@@ -190,10 +188,7 @@ void tl__patch_tally(tl_context *context, int threads, const tl__patch *patch, c
                        .tally = {.confusion = tally->confusion, .classes = tally->classes, .pixels = tally->pixels}},
                 others[MOST_THREADS - 1];
     int count = 0;
-    sigset_t all, before;
     atomic_init(&b.next, 0);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (count < threads - 1 && count < MOST_THREADS - 1 && pixels >= (int64_t)(count + 2) * WORTH)
         if (begin_worker(context, &others[count], &b, tally)) {
             count++;
@@ -201,7 +196,6 @@ void tl__patch_tally(tl_context *context, int threads, const tl__patch *patch, c
             tl__free(context, others[count].tally.confusion);
             break;
         }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     work(&own);
     for (int i = 0; i < count; i++) {
         pthread_join(others[i].thread, NULL);
