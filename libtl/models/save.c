@@ -12,9 +12,7 @@
 
 /* ---- out ---- */
 
-typedef tl__model_file saving;
-
-static tl_status add_text(saving *s, const char *key, const char *value) {
+static tl_status add_text(tl__model_file *s, const char *key, const char *value) {
     tl__metadata *item = &s->metadata[s->metadata_count];
     item->key = (char *)key;
     item->value = tl__strdup(s->model->context, value);
@@ -25,7 +23,7 @@ static tl_status add_text(saving *s, const char *key, const char *value) {
 }
 
 /* Takes the reference. */
-static tl_status add_json(saving *s, const char *key, json_t *value) {
+static tl_status add_json(tl__model_file *s, const char *key, json_t *value) {
     char *text = value ? json_dumps(value, PLAIN) : NULL;
     json_decref(value);
     tl_status status = text ? add_text(s, key, text)
@@ -41,14 +39,14 @@ static json_t *three(const float *values) {
 static const char *const heads[] = {"native", "linear", "fcn", "deeplabv3", "lite"};
 static const char *const alphas[] = {"drop", "white", "black"};
 
-static tl_status describe_input(saving *s) {
+static tl_status describe_input(tl__model_file *s) {
     const tl_preprocess *p = &s->model->preprocess;
     return add_json(s, "libtl.preprocess",
                     json_pack("{s:i,s:i,s:s,s:o,s:o}", "resize", p->resize, "crop", p->crop, "alpha", alphas[p->alpha],
                               "mean", three(p->mean), "std", three(p->std)));
 }
 
-static tl_status describe_classes(saving *s) {
+static tl_status describe_classes(tl__model_file *s) {
     const tl_model *model = s->model;
     TL__TRY(add_json(s, "libtl.class_count", json_integer(model->options.classes)));
     if (!model->classes)
@@ -62,7 +60,7 @@ static tl_status describe_classes(saving *s) {
     return add_json(s, "libtl.classes", names);
 }
 
-static tl_status describe(saving *s) {
+static tl_status describe(tl__model_file *s) {
     const tl_model_options *options = &s->model->options;
     TL__TRY(add_text(s, "format", "pt"));
     TL__TRY(add_text(s, "libtl.version", tl_version()));
@@ -82,7 +80,7 @@ static tl_status describe(saving *s) {
 }
 
 tl_status tl__model_file_read(void *user, size_t index, void *out) {
-    const saving *s = user;
+    const tl__model_file *s = user;
     const tl__parameter *parameter = s->order[index];
     if (!out) {
         parameter->source.pages(&parameter->source, 0, tl__desc_count(&parameter->desc), false);
@@ -97,7 +95,7 @@ tl_status tl__model_file_read(void *user, size_t index, void *out) {
 }
 
 /* Counters first: PyTorch wants every tensor at a multiple of its element's size. */
-static void arrange(saving *s) {
+static void arrange(tl__model_file *s) {
     const tl_model *model = s->model;
     size_t count = 0;
     for (int counters = 1; counters >= 0; counters--)

@@ -40,13 +40,16 @@ void tl__engine_store_in(const tl__engine *engine, tl__graph *graph, int stored_
 
 /* ---- one image after another ---- */
 
-static tl_status make_plan(observer *o, const tl__draw_options *draw, const tl__cut *cut) {
-    tl__draw_options one = *draw;
+static tl_status make_plan(observer *o, tl_context *context, const tl__draw_options *one, const tl__cut *cut) {
     tl__graph *graph;
     tl__drawn drawn;
-    one.batch = 1;
-    one.training = false;
-    TL__TRY(tl__model_draw(o->own->model, &one, &graph, &drawn));
+    TL__TRY(tl__model_draw(o->own->model, one, &graph, &drawn));
+    o->made = tl__calloc(context, 1, sizeof *o->made + graph->value_count * sizeof o->made->ranges[0]);
+    if (!o->made) {
+        tl__graph_destroy(graph);
+        return TL_ERROR_MEMORY;
+    }
+    o->made->context = context;
     o->made->count = graph->value_count;
     o->input = drawn.input;
     const int end = cut && cut->count ? cut->values[0] : drawn.logits;
@@ -60,7 +63,7 @@ static tl_status make_plan(observer *o, const tl__draw_options *draw, const tl__
         const uint64_t bytes = tl__desc_bytes(&tl__plan_value(o->plan, (int)v)->desc);
         largest = bytes > largest ? bytes : largest;
     }
-    o->values = tl__alloc(o->made->context, largest);
+    o->values = tl__alloc(context, largest);
     o->image_bytes = tl__desc_bytes(&tl__plan_value(o->plan, drawn.input)->desc);
     return o->values ? TL_OK : TL_ERROR_MEMORY;
 }
@@ -116,24 +119,14 @@ static tl_status rehearse(const observer *o, const tl__draw_options *one, const 
 }
 
 static tl_status begin(observer *o, tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut) {
-    tl_context *context = engine->model->context;
     tl__draw_options one = *draw;
-    tl__graph *graph;
-    tl__drawn drawn;
     one.batch = 1;
     one.training = false;
     *o = (observer){0};
     TL__TRY(tl__engine_create(engine->model, engine->device, &o->own));
     o->own->storage = engine->storage;
     TL__TRY(rehearse(o, &one, cut));
-    TL__TRY(tl__model_draw(engine->model, &one, &graph, &drawn));
-    const size_t count = graph->value_count;
-    tl__graph_destroy(graph);
-    o->made = tl__calloc(context, 1, sizeof *o->made + count * sizeof o->made->ranges[0]);
-    if (!o->made)
-        return TL_ERROR_MEMORY;
-    o->made->context = context;
-    return make_plan(o, draw, cut);
+    return make_plan(o, engine->model->context, &one, cut);
 }
 
 /* What was made becomes the engine's, unless it failed. */
