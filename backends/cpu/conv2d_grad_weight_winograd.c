@@ -17,10 +17,6 @@ enum { X, DY, DW, DBIAS };
 #define TILE CPU_WINOGRAD_TILE
 #define LINE 16               /* floats; rows and planes are a line further apart than they are long, or they would lie in
                                * few sets of the caches */
-#define FEWEST_CHANNELS 32    /* with fewer the transforms cost more than is saved, */
-#define FEWEST_TILES 128      /* and with fewer tiles the transform of the sums does, */
-#define FEWEST_FOR_LARGE 256  /* which is more where the sums are in no cache: */
-#define LARGE (16 << 20)      /* bytes */
 #define SUM_TILES 128         /* of a sum; a panel of so many stays in the first cache */
 #define BLOCK (2 * SUM_TILES)
 
@@ -159,16 +155,6 @@ static void run(cpu_kernel *kernel) {
         tl__cpu_conv2d_grad_bias(kernel, DY, DBIAS, &p->shape);
 }
 
-static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
-    const cpu_device *device = kernel->device;
-    if (device->winograd == CPU_WINOGRAD_NEVER || (device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
-        return false;
-    return cpu_present(kernel, DW) && cpu_tiles_suit(s, device->kernels->lanes, FEWEST_CHANNELS) &&
-           (device->winograd == CPU_WINOGRAD_ALWAYS ||
-            cpu_tiles_of(s).count >= (PLANES * s->channels * s->out_channels * (int64_t)sizeof(float) < LARGE
-                                          ? FEWEST_TILES : FEWEST_FOR_LARGE));
-}
-
 tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {
     cpu_device *device = kernel->device;
     cpu_conv2d_shape s;
@@ -177,7 +163,8 @@ tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {
         status = tl__cpu_conv2d_shape(kernel, X, DW, DY, &s);
     if (status != TL_OK)
         return status;
-    if (!suits(kernel, &s))
+    if (!cpu_present(kernel, DW) || !cpu_tiles_suit(kernel, &s) ||
+        (device->winograd != CPU_WINOGRAD_ALWAYS && !cpu_tiles_pay(&s)))
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d_grad_weight: not a form for Winograd's algorithm");
     const int64_t zeros = s.channels > s.out_channels ? s.channels : s.out_channels;
     plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)zeros * sizeof(float));
@@ -192,7 +179,7 @@ tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {
     p->dy_row = s.out_channels + LINE;
     p->x_plane = p->block * p->x_row + LINE;
     p->dy_plane = p->block * p->dy_row + LINE;
-    p->sums_bytes = (size_t)(PLANES * s.channels * s.out_channels) * sizeof(float);
+    p->sums_bytes = (size_t)cpu_tiles_weight_bytes(&s);
     kernel->base.workspace = tl__cpu_conv2d_grad_bias_bytes(kernel, DBIAS, &s) + p->sums_bytes +
                              (uint64_t)(PLANES * (p->x_plane + p->dy_plane)) * sizeof(float);
     kernel->run = run;

@@ -20,11 +20,7 @@ enum { DY, GRAD_W, ADDEND, MASK, DX };
 #define PATCH CPU_WINOGRAD_PATCH
 #define TILE CPU_WINOGRAD_TILE
 #define GROUP CPU_GEMM_GROUP
-#define FEWEST_CHANNELS 32          /* with fewer the transforms cost more than is saved */
-#define LARGE (16 << 20)            /* bytes of transformed weights that are better read once for all threads */
 #define TILES_FOR_LARGE 4          /* in an image; with fewer, weights four times as large are not worth it */
-#define FEWEST_TILES 128           /* for weights that change and are transformed at every run */
-#define FEWEST_FOR_LARGE 256       /* and where they are large */
 #define STAGED_TILES 192
 #define LEAST_TILES 24
 #define LINE 16                     /* floats; planes are a line further apart than they are long, or they would all lie
@@ -138,7 +134,7 @@ static void multiply(const job *j, int64_t first, int64_t last) {
         const int64_t next = item + 1 < last ? item + 1 : first, next_o = next % p->panels * p->width;
         const float *soon = j->weights + next / p->panels * channels * outputs + next_o * channels;
         int64_t soon_bytes = (outputs - next_o < p->width ? outputs - next_o : p->width) * channels * (int64_t)sizeof(float);
-        if (PLANES * channels * outputs * (int64_t)sizeof(float) < (int64_t)j->device->l2 / 4)
+        if ((int64_t)p->weight_bytes < (int64_t)j->device->l2 / 4)
             soon_bytes = 0;
         for (int64_t left = (j->count + GROUP - 1) / GROUP; left > 0; left--) {
             int count = (int)((j->count - row + left - 1) / left);
@@ -287,25 +283,13 @@ static void run_grad_input(cpu_kernel *kernel) {
 
 /* ---- preparing ---- */
 
-/* What both operations ask for; `s` is the convolution that is computed. */
-static bool suits(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
-    const cpu_device *device = kernel->device;
-    if (device->winograd == CPU_WINOGRAD_NEVER || (device->winograd == CPU_WINOGRAD_AUTO && kernel->op.exact))
-        return false;
-    return cpu_tiles_suit(s, device->kernels->lanes, FEWEST_CHANNELS);
-}
-
-static bool is_large(const plan *p) {
-    return p->weight_bytes >= LARGE;
-}
-
 /* What passes between the caches for each tile decides: a block that stays in the second cache has its planes there, and
  * reads all weights for its few tiles; with staged blocks the planes go out and back, and each thread reads its part of
  * the weights once for many tiles. */
 static void choose_block(const cpu_device *device, plan *p) {
     const int64_t channels = p->shape.channels, outputs = p->shape.out_channels;
     const int64_t tile_bytes = PLANES * (channels + outputs) * (int64_t)sizeof(float);
-    const int64_t weight_bytes = PLANES * channels * outputs * (int64_t)sizeof(float);
+    const int64_t weight_bytes = (int64_t)p->weight_bytes;
     p->block = (int64_t)device->l2 * 5 / 8 / tile_bytes / 6 * 6;
     if (p->block < LEAST_TILES)
         p->block = LEAST_TILES;
@@ -328,7 +312,7 @@ static void choose_block(const cpu_device *device, plan *p) {
 /* Makes kernel->data for the convolution `s`. */
 static tl_status create(cpu_kernel *kernel, const cpu_conv2d_shape *s) {
     cpu_device *device = kernel->device;
-    if (!suits(kernel, s))
+    if (!cpu_tiles_suit(kernel, s))
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: not a convolution for Winograd's algorithm");
     plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)s->channels * sizeof(float));
     if (!p)
@@ -337,7 +321,7 @@ static tl_status create(cpu_kernel *kernel, const cpu_conv2d_shape *s) {
     memset(p->zeros, 0, (size_t)s->channels * sizeof(float));
     p->tiles = cpu_tiles_of(s);
     p->panels = (s->out_channels + p->width - 1) / p->width;
-    p->weight_bytes = (size_t)(PLANES * s->channels * s->out_channels) * sizeof(float);
+    p->weight_bytes = (size_t)cpu_tiles_weight_bytes(s);
     choose_block(device, p);
     kernel->base.workspace = (uint64_t)(p->staged ? 1 : device->threads) * p->scratch_bytes;
     return TL_OK;
@@ -353,7 +337,7 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
     if (status != TL_OK)
         return status;
     plan *p = kernel->data;
-    if (!cpu_is_constant(kernel, W) || (p->tiles.per_image < TILES_FOR_LARGE && is_large(p)))
+    if (!cpu_is_constant(kernel, W) || (p->tiles.per_image < TILES_FOR_LARGE && p->weight_bytes >= CPU_TILES_LARGE))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d: Winograd's algorithm would be slower");
     kernel->run = run_forward;
     const void *weights;
@@ -384,7 +368,7 @@ tl_status tl__cpu_conv2d_grad_input_winograd_prepare(cpu_kernel *kernel) {
     if (status != TL_OK)
         return status;
     const plan *p = kernel->data;
-    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && p->tiles.count < (is_large(p) ? FEWEST_FOR_LARGE : FEWEST_TILES))
+    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && !cpu_tiles_pay(&turned))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d_grad_input: Winograd's algorithm would be slower");
     kernel->base.workspace += p->weight_bytes;
     kernel->run = run_grad_input;

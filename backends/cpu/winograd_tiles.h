@@ -4,6 +4,7 @@
 #define TL_CPU_WINOGRAD_TILES_H
 
 #include "backends/cpu/conv2d.h"
+#include "backends/cpu/kernels.h"
 
 typedef struct cpu_tiles {
     int64_t rows, columns; /* of tiles in a sub-map */
@@ -51,14 +52,32 @@ static inline void cpu_tile_pixels(const float *image, const float *zeros, int64
         }
 }
 
-/* Whether 3x3 taps, stride 1, whole vectors of channels; and if they are apart, whether tiles are filled well enough to be
- * better than direct sums, which pass by what is outside. */
-static inline bool cpu_tiles_suit(const cpu_conv2d_shape *s, int64_t lanes, int64_t fewest_channels) {
+#define CPU_TILES_LARGE (16 << 20)       /* bytes of planes of weights, or of their gradient, that stay in no cache */
+#define CPU_TILES_FEWEST 128             /* fewer do not pay for planes of weights that are made at every run, */
+#define CPU_TILES_FEWEST_FOR_LARGE 256   /* nor where those are large */
+#define CPU_TILES_FEWEST_CHANNELS 32     /* with fewer the transforms cost more than is saved */
+
+static inline int64_t cpu_tiles_weight_bytes(const cpu_conv2d_shape *s) {
+    return CPU_WINOGRAD_PLANES * s->channels * s->out_channels * (int64_t)sizeof(float);
+}
+
+static inline bool cpu_tiles_pay(const cpu_conv2d_shape *s) {
+    return cpu_tiles_of(s).count >= (cpu_tiles_weight_bytes(s) < CPU_TILES_LARGE ? CPU_TILES_FEWEST
+                                                                                 : CPU_TILES_FEWEST_FOR_LARGE);
+}
+
+/* Whether the kernel may round so coarsely; 3x3 taps, stride 1, whole vectors of channels; and if taps are apart, whether
+ * tiles are filled well enough to be better than direct sums, which pass by what is outside. */
+static inline bool cpu_tiles_suit(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
+    const cpu_winograd_use use = kernel->device->winograd;
+    const int64_t lanes = kernel->device->kernels->lanes;
+    if (use == CPU_WINOGRAD_NEVER || (use == CPU_WINOGRAD_AUTO && kernel->op.exact))
+        return false;
     for (int i = 0; i < 2; i++)
         if (s->kernel[i] != 3 || s->stride[i] != 1 || s->pad[i] < 0)
             return false;
-    if (s->groups != 1 || s->channels % lanes || s->out_channels % lanes || s->channels < fewest_channels ||
-        s->out_channels < fewest_channels)
+    if (s->groups != 1 || s->channels % lanes || s->out_channels % lanes || s->channels < CPU_TILES_FEWEST_CHANNELS ||
+        s->out_channels < CPU_TILES_FEWEST_CHANNELS)
         return false;
     const cpu_tiles t = cpu_tiles_of(s);
     return (t.dilation[0] == 1 && t.dilation[1] == 1) || 9 * t.per_image <= s->out_height * s->out_width;
