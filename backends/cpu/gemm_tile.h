@@ -4,14 +4,10 @@
 #define TL_CPU_GEMM_TILE_H
 
 #include "backends/cpu/gemm.h"
+#include "backends/cpu/unroll.h"
 #include "backends/cpu/vector.h"
 
-/* The accumulators must be registers, so every loop over the tile has to be unrolled away, k never. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+/* Every loop over a tile is unrolled (UNROLL), that over k never. */
 
 #define LINE 16 /* floats in a cache line */
 

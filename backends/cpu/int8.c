@@ -8,14 +8,15 @@
 #ifdef TL_CPU_INT8
 
 #include <cpuid.h>
-#include <immintrin.h>
 #include <string.h>
+
+#include "backends/cpu/amx.h"
 
 #define WITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma")))
 #define WITH_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define WITH_AMX __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8")))
-#define STEP CPU_INT8_DEPTH
-#define WIDTH CPU_INT8_WIDTH
+#define STEP CPU_BLOCK_STEP
+#define WIDTH CPU_BLOCK_WIDTH
 
 /* The operating system's part is in the device's instruction set already. */
 cpu_int8_way tl__cpu_int8_way(const cpu_device *device) {
@@ -29,17 +30,6 @@ cpu_int8_way tl__cpu_int8_way(const cpu_device *device) {
 }
 
 /* ---- products ---- */
-
-static inline void fetch(const char **soon, int64_t lines) {
-    for (int64_t i = 0; i < lines; i++, *soon += 64)
-        _mm_prefetch(*soon, _MM_HINT_T1);
-}
-
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* Rows row .. row + height - 1; inlined with a constant. */
 static inline __attribute__((always_inline)) WITH_VNNI void dot_rows(const cpu_int8_product *p, int row,
@@ -79,9 +69,6 @@ WITH_VNNI void tl__cpu_int8_multiply_vnni(const cpu_int8_product *p) {
     for (; row < p->rows; row++)
         dot_rows(p, row, 1);
 }
-
-/* What the tile instructions read has been written before them: not every compiler's headers say that they read. */
-#define PASS(pointer) __asm__ volatile("" : : "r"(pointer) : "memory")
 
 WITH_AMX void tl__cpu_int8_multiply_amx(const cpu_int8_product *p) {
     const size_t a_bytes = (size_t)p->a_row, b_bytes = 4 * WIDTH, y_bytes = WIDTH * sizeof(int32_t);

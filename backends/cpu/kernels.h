@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/cpu/blocks.h"
 #include "backends/cpu/channels.h"
 #include "backends/cpu/elementwise.h"
 #include "backends/cpu/gemm.h"
@@ -24,6 +25,7 @@
 #include "backends/cpu/winograd.h"
 
 #define CPU_KERNEL_LIST(X) \
+    CPU_BLOCKS_LIST(X) \
     CPU_ELEMENTWISE_LIST(X) \
     CPU_CHANNELS_LIST(X) \
     CPU_GEMM_LIST(X) \

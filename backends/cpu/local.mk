@@ -1,5 +1,5 @@
 # The CPU backend, built in. Files whose loops profit from an instruction set (CPU_ISA_SOURCES) are compiled once for
-# each, with CPU_ISA naming it; only the others see OpenMP.
+# each, with CPU_ISA naming it.
 noinst_LTLIBRARIES += libtl-cpu.la
 libtl_all_la_LIBADD += libtl-cpu.la
 
@@ -7,8 +7,7 @@ CPU_CPPFLAGS = $(AM_CPPFLAGS) -DTL_BACKEND_BUILTIN
 CPU_CFLAGS = $(AM_CFLAGS) -fno-math-errno -fno-trapping-math
 
 libtl_cpu_la_CPPFLAGS = $(CPU_CPPFLAGS)
-libtl_cpu_la_CFLAGS = $(CPU_CFLAGS) $(OPENMP_CFLAGS)
-libtl_cpu_la_LDFLAGS = $(OPENMP_CFLAGS)
+libtl_cpu_la_CFLAGS = $(CPU_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
 	backends/axis.h backends/conv2d_shape.h backends/form.h backends/winograd.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
@@ -16,7 +15,8 @@ libtl_cpu_la_SOURCES = \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \
-	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/conv2d_bf16.c %reldir%/conv2d_converted.c \
+	%reldir%/conv2d_run.c %reldir%/conv2d.c %reldir%/conv2d_winograd.c %reldir%/blocks.h %reldir%/unroll.h %reldir%/amx.h %reldir%/conv2d_blocks.h %reldir%/conv2d_blocks.c \
+	%reldir%/conv2d_bf16.c %reldir%/conv2d_converted.c \
 	%reldir%/conv2d_int8.c %reldir%/int8.h %reldir%/int8.c %reldir%/quantised.h \
 	%reldir%/conv2d_grad_input.c %reldir%/bf16.h %reldir%/bf16.c %reldir%/stored.h \
 	%reldir%/conv2d_grad_bias.c %reldir%/conv2d_grad_weight.c %reldir%/conv2d_grad_weight_spread.c \
@@ -38,6 +38,7 @@ libtl_cpu_la_SOURCES = \
 
 CPU_ISA_SOURCES = \
 	%reldir%/kernels.c \
+	%reldir%/blocks.c \
 	%reldir%/elementwise.c \
 	%reldir%/channels.c \
 	%reldir%/gemm.c \

@@ -5,28 +5,16 @@
 #ifndef TL_CPU_QUANTISED_H
 #define TL_CPU_QUANTISED_H
 
+#include "backends/cpu/blocks.h"
 #include "backends/cpu/pool.h"
 
-#define CPU_INT8_WIDTH 32 /* columns of a panel of weights */
-#define CPU_INT8_DEPTH 64 /* bytes of k in one step of tiles; rows of a are whole steps */
-#define CPU_INT8_ROWS 32  /* of one call of a product */
-
-/* Where the rows of a product come from. What lies outside of the map is `zero`. */
-typedef struct cpu_int8_source {
-    const uint8_t *x;
-    int64_t height, width, channels, out_height, out_width;
-    int64_t kernel[2], stride[2], pad[2], dilation[2];
-    int64_t row; /* bytes from row to row, CPU_INT8_DEPTH or more above what a row holds */
-    uint8_t zero;
-} cpu_int8_source;
-
 typedef struct cpu_int8_product {
-    const uint8_t *a; /* CPU_INT8_ROWS rows, or `rows` where those are whole tiles of 16 */
+    const uint8_t *a; /* CPU_BLOCK_ROWS rows, or `rows` where those are whole tiles of 16 */
     int64_t a_row;    /* bytes from row to row */
     int rows;
     const void *b;    /* a panel: s8 [k / 4][column][4], or for quantised_multiply s16 [k / 2][column][2] */
-    int64_t k;        /* whole CPU_INT8_DEPTH */
-    int32_t *sums;    /* [CPU_INT8_ROWS][CPU_INT8_WIDTH] */
+    int64_t k;        /* whole CPU_BLOCK_STEP */
+    int32_t *sums;    /* [CPU_BLOCK_ROWS][CPU_BLOCK_WIDTH] */
     const char *soon; /* what will be needed soon: `soon_lines` cache lines for each step of k are fetched */
     int64_t soon_lines;
 } cpu_int8_product;
@@ -34,9 +22,9 @@ typedef struct cpu_int8_product {
 /* What ends rows of a product: y[i][o] = sums[i][o] * factor[o] + offset[o] (+ residual[i][o] * residual_factor), which
  * is limited to low .. 255 and rounded to u8, or with `f32` stays as it is, or with relu at 0 or above. */
 typedef struct cpu_int8_rows {
-    const int32_t *sums; /* rows of CPU_INT8_WIDTH */
+    const int32_t *sums; /* rows of CPU_BLOCK_WIDTH */
     int rows, columns;
-    const float *factor, *offset; /* of CPU_INT8_WIDTH columns */
+    const float *factor, *offset; /* of CPU_BLOCK_WIDTH columns */
     const uint8_t *residual;      /* NULL: none; laid out as y */
     float residual_factor, low;
     void *y;
@@ -54,8 +42,6 @@ typedef struct cpu_int8_mean {
 } cpu_int8_mean;
 
 #define CPU_QUANTISED_LIST(X)                                                                                        \
-    /* Rows first .. first + count - 1 (pixels of y) into to. */                                                    \
-    X(void, quantised_gather, (const cpu_int8_source *source, int64_t first, int64_t count, uint8_t *to))           \
     X(void, quantised_multiply, (const cpu_int8_product *product))                                                  \
     X(void, quantised_finish, (const cpu_int8_rows *rows))                                                          \
     X(void, quantised_look_up, (uint8_t *y, const uint8_t *x, const uint8_t *tables, size_t rows, size_t channels)) \
