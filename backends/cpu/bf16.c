@@ -12,8 +12,6 @@
 #include "backends/cpu/amx.h"
 
 #define WITH_DOT __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-#define WITH_AMX __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")))
-#define STEP CPU_BF16_DEPTH
 
 /* ---- what ends rows ---- */
 
@@ -58,33 +56,35 @@ WITH_DOT void tl__cpu_bf16_finish(const cpu_stored_rows *rows) {
 /* ---- products ---- */
 
 /* Rows row .. row + height - 1; inlined with a constant. */
-static inline __attribute__((always_inline)) WITH_DOT void dot_rows(const cpu_bf16_product *p, int row, const int height) {
+static inline __attribute__((always_inline)) WITH_DOT void dot_rows(const cpu_block_product *p, int row, const int height) {
+    float *sums = (float *)p->sums + row * CPU_BLOCK_WIDTH;
+    const uint8_t *a = p->a + row * p->a_row;
+    const uint16_t *b = p->b;
     __m512 sum[8][2];
     UNROLL for (int i = 0; i < height; i++)
-        sum[i][0] = sum[i][1] = _mm512_setzero_ps();
-    const uint16_t *a = p->a + row * p->a_row, *b = p->b;
-    const char *soon = p->soon;
-    for (int64_t k = 0; k < p->k;) {
+        UNROLL for (int v = 0; v < 2; v++)
+            sum[i][v] = p->add ? _mm512_loadu_ps(sums + i * CPU_BLOCK_WIDTH + v * 16) : _mm512_setzero_ps();
+    for (int64_t t = 0; t < p->steps; t++) {
+        const uint8_t *step = a + p->at[t];
         if (row == 0)
-            fetch(&soon, p->soon_lines);
-        for (const int64_t end = k + STEP; k < end; k += 2, b += 2 * CPU_BLOCK_WIDTH) {
+            fetch(p, t);
+        for (const uint8_t *end = step + CPU_BLOCK_STEP; step < end; step += 4, b += 2 * CPU_BLOCK_WIDTH) {
             const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 32);
             UNROLL for (int i = 0; i < height; i++) {
                 int32_t pair;
-                memcpy(&pair, a + i * p->a_row + k, sizeof(pair));
+                memcpy(&pair, step + i * p->a_row, sizeof(pair));
                 const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
                 sum[i][0] = _mm512_dpbf16_ps(sum[i][0], x, b0);
                 sum[i][1] = _mm512_dpbf16_ps(sum[i][1], x, b1);
             }
         }
     }
-    UNROLL for (int i = 0; i < height; i++) {
-        _mm512_storeu_ps(p->sums + (row + i) * CPU_BLOCK_WIDTH, sum[i][0]);
-        _mm512_storeu_ps(p->sums + (row + i) * CPU_BLOCK_WIDTH + 16, sum[i][1]);
-    }
+    UNROLL for (int i = 0; i < height; i++)
+        UNROLL for (int v = 0; v < 2; v++)
+            _mm512_storeu_ps(sums + i * CPU_BLOCK_WIDTH + v * 16, sum[i][v]);
 }
 
-WITH_DOT void tl__cpu_bf16_multiply_dot(const cpu_bf16_product *p) {
+WITH_DOT void tl__cpu_bf16_multiply_dot(const cpu_block_product *p) {
     int row = 0;
     for (; row + 8 <= p->rows; row += 8)
         dot_rows(p, row, 8);
@@ -95,7 +95,7 @@ WITH_DOT void tl__cpu_bf16_multiply_dot(const cpu_bf16_product *p) {
 }
 
 /* Eight tiles of 16 rows of 64 bytes. */
-WITH_AMX void tl__cpu_amx_begin(void) {
+WITH_TILES void tl__cpu_amx_begin(void) {
     struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
@@ -109,46 +109,12 @@ WITH_AMX void tl__cpu_amx_begin(void) {
     _tile_loadconfig(&config);
 }
 
-WITH_AMX void tl__cpu_amx_end(void) {
+WITH_TILES void tl__cpu_amx_end(void) {
     _tile_release();
 }
 
-WITH_AMX void tl__cpu_bf16_multiply_amx(const cpu_bf16_product *p) {
-    const size_t a_bytes = (size_t)p->a_row * sizeof(*p->a), b_bytes = 2 * CPU_BLOCK_WIDTH * sizeof(*p->b);
-    const size_t y_bytes = CPU_BLOCK_WIDTH * sizeof(float);
-    const uint16_t *a = p->a, *b = p->b;
-    const char *soon = p->soon;
-    PASS(a);
-    _tile_zero(0);
-    _tile_zero(1);
-    if (p->rows <= 16) {
-        for (int64_t k = 0; k < p->k; k += STEP, a += STEP, b += STEP * CPU_BLOCK_WIDTH) {
-            _tile_loadd(4, a, a_bytes);
-            _tile_loadd(6, b, b_bytes);
-            _tile_loadd(7, b + 32, b_bytes);
-            fetch(&soon, p->soon_lines);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-    } else {
-        _tile_zero(2);
-        _tile_zero(3);
-        for (int64_t k = 0; k < p->k; k += STEP, a += STEP, b += STEP * CPU_BLOCK_WIDTH) {
-            _tile_loadd(6, b, b_bytes);
-            _tile_loadd(4, a, a_bytes);
-            _tile_loadd(7, b + 32, b_bytes);
-            _tile_loadd(5, a + 16 * p->a_row, a_bytes);
-            fetch(&soon, p->soon_lines);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-        }
-        _tile_stored(2, p->sums + 16 * CPU_BLOCK_WIDTH, y_bytes);
-        _tile_stored(3, p->sums + 16 * CPU_BLOCK_WIDTH + 16, y_bytes);
-    }
-    _tile_stored(0, p->sums, y_bytes);
-    _tile_stored(1, p->sums + 16, y_bytes);
+WITH_TILES void tl__cpu_bf16_multiply_amx(const cpu_block_product *p) {
+    multiply_tiles(p, 0);
 }
 
 #endif

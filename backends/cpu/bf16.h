@@ -1,8 +1,7 @@
 /* bf16.h: products of matrices in bf16 with sums in f32, for machines that have instructions for them.
  *
- * Rows of a are gathered into a block, or read where they are where they lie side by side. b is packed in panels of
- * CPU_BLOCK_WIDTH columns, for each pair of k: [k / 2][column][2], zeros where there is no column and up to whole
- * CPU_BF16_DEPTH of k. */
+ * b is packed in panels of CPU_BLOCK_WIDTH columns, for each pair of k: [k / 2][column][2], zeros where there is no column
+ * and up to whole steps of k. */
 #ifndef TL_CPU_BF16_H
 #define TL_CPU_BF16_H
 
@@ -19,24 +18,11 @@
 #define TL_CPU_BF16
 #endif
 
-#define CPU_BF16_DEPTH (CPU_BLOCK_STEP / 2) /* of one step of tiles */
-
-typedef struct cpu_bf16_product {
-    const uint16_t *a; /* CPU_BLOCK_ROWS rows, or `rows` where those are whole tiles of 16 */
-    int64_t a_row;     /* elements from row to row */
-    int rows;
-    const uint16_t *b;
-    int64_t k;         /* whole CPU_BF16_DEPTH */
-    float *sums;       /* [CPU_BLOCK_ROWS][CPU_BLOCK_WIDTH] */
-    const char *soon;  /* what will be needed soon: `soon_lines` cache lines for each step of k are fetched */
-    int64_t soon_lines;
-} cpu_bf16_product;
-
 #ifdef TL_CPU_BF16
 /* As stored_finish, for all CPU_BLOCK_WIDTH columns and y in bf16. */
 void tl__cpu_bf16_finish(const cpu_stored_rows *rows);
-void tl__cpu_bf16_multiply_dot(const cpu_bf16_product *product); /* AVX512_BF16 */
-void tl__cpu_bf16_multiply_amx(const cpu_bf16_product *product); /* between the two that follow */
+void tl__cpu_bf16_multiply_dot(const cpu_block_product *product); /* AVX512_BF16 */
+void tl__cpu_bf16_multiply_amx(const cpu_block_product *product); /* between the two that follow */
 void tl__cpu_amx_begin(void); /* a thread's tiles are set up, and given back */
 void tl__cpu_amx_end(void);
 #endif

@@ -81,3 +81,75 @@ void CPU_NAME(gather_rows)(const cpu_gather_source *s, int64_t first, int64_t co
         }
     }
 }
+
+/* ---- steps ---- */
+
+/* Rows that are pixels side by side in one line of y: where the first tap of the first one is, maybe outside. */
+typedef struct segment {
+    const uint8_t *image;
+    int64_t y, x, first, count;
+} segment;
+
+static int find_segments(const cpu_gather_source *s, int64_t first, int64_t count, segment *segments) {
+    int64_t x = first % s->out_width, y = first / s->out_width % s->out_height;
+    int64_t n = first / s->out_width / s->out_height;
+    int found = 0;
+    for (int64_t i = 0; i < count; x = 0) {
+        segment *to = &segments[found++];
+        to->image = s->x + n * s->height * s->width * s->pixel;
+        to->y = y * s->stride[0] - s->pad[0];
+        to->x = x * s->stride[1] - s->pad[1];
+        to->first = i;
+        to->count = s->out_width - x < count - i ? s->out_width - x : count - i;
+        i += to->count;
+        if (++y == s->out_height) {
+            y = 0;
+            n++;
+        }
+    }
+    return found;
+}
+
+static inline void fill_column(uint8_t *to, bytes value, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        *(bytes *)(to + i * STEP) = value;
+}
+
+/* One step of a segment: the pixels at a tap, `begin` .. `end` - 1 of which are inside. */
+static inline void copy_column(uint8_t *to, const uint8_t *from, int64_t apart, int64_t begin, int64_t end, int64_t count,
+                               bytes zero) {
+    fill_column(to, zero, begin);
+    for (int64_t i = begin; i < end; i++)
+        *(bytes *)(to + i * STEP) = *(const bytes *)(from + i * apart);
+    fill_column(to + end * STEP, zero, count - end);
+}
+
+static inline int64_t limited(int64_t value, int64_t most) {
+    return value < 0 ? 0 : value < most ? value : most;
+}
+
+void CPU_NAME(gather_steps)(const cpu_gather_source *s, int64_t first, int64_t count, int64_t from, int64_t steps,
+                            uint8_t *to) {
+    segment segments[CPU_BLOCK_ROWS];
+    bytes zero;
+    memset(&zero, s->zero, sizeof zero);
+    const int found = find_segments(s, first, count, segments);
+    const int64_t each = s->pixel / STEP, end = from + steps, apart = s->stride[1] * s->pixel;
+    for (int64_t k = from; k < end;) {
+        const int64_t tap = k / each, left = (tap + 1) * each, run = (left < end ? left : end) - k;
+        const int64_t dy = tap / s->kernel[1] * s->dilation[0], dx = tap % s->kernel[1] * s->dilation[1];
+        for (int g = 0; g < found; g++) {
+            const segment *at = &segments[g];
+            const int64_t y = at->y + dy, x = at->x + dx;
+            int64_t begin = limited((s->stride[1] - 1 - x) / s->stride[1], at->count);
+            int64_t stop = limited((s->width - x + s->stride[1] - 1) / s->stride[1], at->count);
+            if ((uint64_t)y >= (uint64_t)s->height || stop < begin)
+                begin = stop = 0;
+            const uint8_t *line = at->image + (y * s->width + x) * s->pixel + k % each * STEP;
+            for (int64_t t = 0; t < run; t++)
+                copy_column(to + (t * CPU_BLOCK_ROWS + at->first) * STEP, line + t * STEP, apart, begin, stop, at->count, zero);
+        }
+        to += run * CPU_BLOCK_ROWS * STEP;
+        k += run;
+    }
+}

@@ -14,7 +14,6 @@ enum { X, W, BIAS, RESIDUAL, Y };
 
 #ifdef TL_CPU_BF16
 
-#define ROWS CPU_BLOCK_ROWS
 #define WIDTH CPU_BLOCK_WIDTH
 #define ELEMENT ((int64_t)sizeof(uint16_t))
 #define MULTIPLY_ADDS_PER_THREAD (1 << 21) /* less work is not worth waking another thread for */
@@ -60,32 +59,16 @@ static tl_status fill_weights(cpu_kernel *kernel, const void *source, void *to, 
 
 /* ---- running ---- */
 
-static void multiply(const cpu_kernel *kernel, const cpu_block *b, int64_t piece, int64_t panel, const void *soon,
-                     int64_t soon_lines) {
+static void finish(const cpu_kernel *kernel, const void *sums, int64_t row, int count, int64_t panel) {
     const cpu_blocks *p = kernel->data;
-    const int64_t outputs = p->shape.out_channels, column = panel * WIDTH, row = piece * ROWS;
-    const int64_t at = (b->first + row) * outputs + column;
+    const int64_t outputs = p->shape.out_channels, column = panel * WIDTH, at = row * outputs + column;
     const uint16_t *residual = kernel->ptr[RESIDUAL];
     const float *bias = kernel->ptr[BIAS];
     const bool f32 = kernel->operands[Y].desc.dtype == TL_DTYPE_F32;
-    cpu_bf16_product product = {
-        .a = (const uint16_t *)(b->a + row * b->a_row),
-        .a_row = b->a_row / ELEMENT,
-        .rows = cpu_block_rows(b, piece),
-        .b = (const uint16_t *)(p->weights + panel * p->panel_bytes),
-        .k = p->padded / ELEMENT,
-        .sums = b->sums,
-        .soon = soon,
-        .soon_lines = soon_lines,
-    };
-    if (p->amx)
-        tl__cpu_bf16_multiply_amx(&product);
-    else
-        tl__cpu_bf16_multiply_dot(&product);
     cpu_stored_rows rows = {
-        .sums = b->sums,
+        .sums = sums,
         .step = WIDTH,
-        .rows = product.rows,
+        .rows = count,
         .columns = cpu_block_columns(p, panel),
         .bias = bias ? bias + column : NULL,
         .residual = residual ? residual + at : NULL,
@@ -115,12 +98,13 @@ tl_status tl__cpu_conv2d_bf16_prepare(cpu_kernel *kernel) {
     if (!p)
         return TL_ERROR_MEMORY;
     *p = tl__cpu_blocks_plan(device, &shape, ELEMENT, 1, 0, device->isa == CPU_ISA_AMX, MULTIPLY_ADDS_PER_THREAD);
-    p->multiply = multiply;
+    p->multiply = p->amx ? tl__cpu_bf16_multiply_amx : tl__cpu_bf16_multiply_dot;
+    p->finish = finish;
     kernel->base.workspace = (uint64_t)device->threads * p->scratch_bytes;
     kernel->base.implementation = p->amx ? "amx bf16" : "avx512 bf16";
     kernel->run = tl__cpu_blocks_run;
     const void *weights;
-    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('H', 0, p->padded / ELEMENT, shape.out_channels),
+    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('H', 0, p->steps, shape.out_channels),
                                      (size_t)(p->panels * p->panel_bytes), fill_weights, p, &weights);
     if (status == TL_OK)
         p->weights = weights;

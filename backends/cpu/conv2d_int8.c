@@ -15,7 +15,6 @@
 
 enum { X, W, BIAS, RESIDUAL, Y };
 
-#define ROWS CPU_BLOCK_ROWS
 #define WIDTH CPU_BLOCK_WIDTH
 #define MULTIPLY_ADDS_PER_THREAD (1 << 22) /* less work is not worth waking another thread for */
 #define MOST_DEPTH 65536                   /* 255 * 127 of it are the most that s32 holds */
@@ -103,26 +102,13 @@ static tl_status fill_weights(cpu_kernel *kernel, const void *source, void *to, 
 
 /* ---- running ---- */
 
-static void multiply(const cpu_kernel *kernel, const cpu_block *b, int64_t piece, int64_t panel, const void *soon,
-                     int64_t soon_lines) {
+static void finish(const cpu_kernel *kernel, const void *sums, int64_t row, int count, int64_t panel) {
     const plan *p = kernel->data;
-    const cpu_kernels *kernels = kernel->device->kernels;
-    const int64_t outputs = p->blocks.shape.out_channels, column = panel * WIDTH, row = piece * ROWS;
-    const int64_t at = (b->first + row) * outputs + column;
+    const int64_t outputs = p->blocks.shape.out_channels, column = panel * WIDTH, at = row * outputs + column;
     const uint8_t *residual = kernel->ptr[RESIDUAL];
-    cpu_int8_product product = {
-        .a = b->a + row * b->a_row,
-        .a_row = b->a_row,
-        .rows = cpu_block_rows(b, piece),
-        .b = p->blocks.weights + panel * p->blocks.panel_bytes,
-        .k = p->blocks.padded,
-        .sums = b->sums,
-        .soon = soon,
-        .soon_lines = soon_lines,
-    };
     cpu_int8_rows rows = {
-        .sums = b->sums,
-        .rows = product.rows,
+        .sums = sums,
+        .rows = count,
         .columns = cpu_block_columns(&p->blocks, panel),
         .factor = p->factor + column,
         .offset = p->offset + column,
@@ -135,20 +121,23 @@ static void multiply(const cpu_kernel *kernel, const cpu_block *b, int64_t piece
         .relu = kernel->op.relu,
     };
 #ifdef TL_CPU_INT8
-    if (p->way == CPU_INT8_AMX)
-        tl__cpu_int8_multiply_amx(&product);
-    else if (p->way == CPU_INT8_VNNI)
-        tl__cpu_int8_multiply_vnni(&product);
-    else
-        kernels->quantised_multiply(&product);
     if (p->way != CPU_INT8_PAIRS && rows.columns == WIDTH && !rows.f32) {
         tl__cpu_int8_finish(&rows);
         return;
     }
-#else
-    kernels->quantised_multiply(&product);
 #endif
-    kernels->quantised_finish(&rows);
+    kernel->device->kernels->quantised_finish(&rows);
+}
+
+static void (*product_of(const cpu_device *device, cpu_int8_way way))(const cpu_block_product *) {
+#ifdef TL_CPU_INT8
+    if (way == CPU_INT8_AMX)
+        return tl__cpu_int8_multiply_amx;
+    if (way == CPU_INT8_VNNI)
+        return tl__cpu_int8_multiply_vnni;
+#endif
+    (void)way;
+    return device->kernels->quantised_multiply;
 }
 
 /* ---- preparing ---- */
@@ -220,7 +209,8 @@ tl_status tl__cpu_conv2d_int8_prepare(cpu_kernel *kernel) {
     made = (plan){.way = tl__cpu_int8_way(device), .f32 = kernel->operands[Y].desc.dtype == TL_DTYPE_F32};
     made.blocks = tl__cpu_blocks_plan(device, &shape, 1, made.way == CPU_INT8_PAIRS ? 2 : 1, kernel->op.zero[X],
                                       made.way == CPU_INT8_AMX, MULTIPLY_ADDS_PER_THREAD);
-    made.blocks.multiply = multiply;
+    made.blocks.multiply = product_of(device, made.way);
+    made.blocks.finish = finish;
     const size_t channels = (size_t)(made.blocks.panels * WIDTH);
     const size_t head = (size_t)cpu_round_up(sizeof(made), CPU_ALIGNMENT);
     plan *p = kernel->data = tl__cpu_allocate(device, head + 2 * channels * sizeof(float));
@@ -234,7 +224,7 @@ tl_status tl__cpu_conv2d_int8_prepare(cpu_kernel *kernel) {
     kernel->base.implementation = names[p->way];
     kernel->run = tl__cpu_blocks_run;
     const void *weights;
-    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('Q', p->way, p->blocks.padded, shape.out_channels),
+    status = tl__cpu_constant_derive(kernel, W, CPU_FORM('Q', p->way, p->blocks.steps, shape.out_channels),
                                      (size_t)(p->blocks.panels * p->blocks.panel_bytes) + channels * 8, fill_weights, p, &weights);
     if (status != TL_OK)
         return status;

@@ -14,8 +14,6 @@
 
 #define WITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma")))
 #define WITH_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
-#define WITH_AMX __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8")))
-#define STEP CPU_BLOCK_STEP
 #define WIDTH CPU_BLOCK_WIDTH
 
 /* The operating system's part is in the device's instruction set already. */
@@ -32,35 +30,36 @@ cpu_int8_way tl__cpu_int8_way(const cpu_device *device) {
 /* ---- products ---- */
 
 /* Rows row .. row + height - 1; inlined with a constant. */
-static inline __attribute__((always_inline)) WITH_VNNI void dot_rows(const cpu_int8_product *p, int row,
+static inline __attribute__((always_inline)) WITH_VNNI void dot_rows(const cpu_block_product *p, int row,
                                                                       const int height) {
-    __m512i sum[8][2];
-    UNROLL for (int i = 0; i < height; i++)
-        sum[i][0] = sum[i][1] = _mm512_setzero_si512();
+    int32_t *sums = (int32_t *)p->sums + row * WIDTH;
     const uint8_t *a = p->a + row * p->a_row;
     const int8_t *b = p->b;
-    const char *soon = p->soon;
-    for (int64_t k = 0; k < p->k;) {
+    __m512i sum[8][2];
+    UNROLL for (int i = 0; i < height; i++)
+        UNROLL for (int v = 0; v < 2; v++)
+            sum[i][v] = p->add ? _mm512_loadu_si512(sums + i * WIDTH + v * 16) : _mm512_setzero_si512();
+    for (int64_t t = 0; t < p->steps; t++) {
+        const uint8_t *step = a + p->at[t];
         if (row == 0)
-            fetch(&soon, p->soon_lines);
-        for (const int64_t end = k + STEP; k < end; k += 4, b += 4 * WIDTH) {
+            fetch(p, t);
+        for (const uint8_t *end = step + CPU_BLOCK_STEP; step < end; step += 4, b += 4 * WIDTH) {
             const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
             UNROLL for (int i = 0; i < height; i++) {
                 int32_t four;
-                memcpy(&four, a + i * p->a_row + k, sizeof(four));
+                memcpy(&four, step + i * p->a_row, sizeof(four));
                 const __m512i x = _mm512_set1_epi32(four);
                 sum[i][0] = _mm512_dpbusd_epi32(sum[i][0], x, b0);
                 sum[i][1] = _mm512_dpbusd_epi32(sum[i][1], x, b1);
             }
         }
     }
-    UNROLL for (int i = 0; i < height; i++) {
-        _mm512_storeu_si512(p->sums + (row + i) * WIDTH, sum[i][0]);
-        _mm512_storeu_si512(p->sums + (row + i) * WIDTH + 16, sum[i][1]);
-    }
+    UNROLL for (int i = 0; i < height; i++)
+        UNROLL for (int v = 0; v < 2; v++)
+            _mm512_storeu_si512(sums + i * WIDTH + v * 16, sum[i][v]);
 }
 
-WITH_VNNI void tl__cpu_int8_multiply_vnni(const cpu_int8_product *p) {
+WITH_VNNI void tl__cpu_int8_multiply_vnni(const cpu_block_product *p) {
     int row = 0;
     for (; row + 8 <= p->rows; row += 8)
         dot_rows(p, row, 8);
@@ -70,42 +69,8 @@ WITH_VNNI void tl__cpu_int8_multiply_vnni(const cpu_int8_product *p) {
         dot_rows(p, row, 1);
 }
 
-WITH_AMX void tl__cpu_int8_multiply_amx(const cpu_int8_product *p) {
-    const size_t a_bytes = (size_t)p->a_row, b_bytes = 4 * WIDTH, y_bytes = WIDTH * sizeof(int32_t);
-    const uint8_t *a = p->a;
-    const int8_t *b = p->b;
-    const char *soon = p->soon;
-    PASS(a);
-    _tile_zero(0);
-    _tile_zero(1);
-    if (p->rows <= 16) {
-        for (int64_t k = 0; k < p->k; k += STEP, a += STEP, b += STEP * WIDTH) {
-            _tile_loadd(4, a, a_bytes);
-            _tile_loadd(6, b, b_bytes);
-            _tile_loadd(7, b + 64, b_bytes);
-            fetch(&soon, p->soon_lines);
-            _tile_dpbusd(0, 4, 6);
-            _tile_dpbusd(1, 4, 7);
-        }
-    } else {
-        _tile_zero(2);
-        _tile_zero(3);
-        for (int64_t k = 0; k < p->k; k += STEP, a += STEP, b += STEP * WIDTH) {
-            _tile_loadd(6, b, b_bytes);
-            _tile_loadd(4, a, a_bytes);
-            _tile_loadd(7, b + 64, b_bytes);
-            _tile_loadd(5, a + 16 * p->a_row, a_bytes);
-            fetch(&soon, p->soon_lines);
-            _tile_dpbusd(0, 4, 6);
-            _tile_dpbusd(1, 4, 7);
-            _tile_dpbusd(2, 5, 6);
-            _tile_dpbusd(3, 5, 7);
-        }
-        _tile_stored(2, p->sums + 16 * WIDTH, y_bytes);
-        _tile_stored(3, p->sums + 16 * WIDTH + 16, y_bytes);
-    }
-    _tile_stored(0, p->sums, y_bytes);
-    _tile_stored(1, p->sums + 16, y_bytes);
+WITH_TILES void tl__cpu_int8_multiply_amx(const cpu_block_product *p) {
+    multiply_tiles(p, 1);
 }
 
 /* ---- what ends rows ---- */

@@ -19,8 +19,8 @@ typedef enum cpu_int8_way { CPU_INT8_PAIRS, CPU_INT8_VNNI, CPU_INT8_AMX } cpu_in
 cpu_int8_way tl__cpu_int8_way(const cpu_device *device);
 
 #ifdef TL_CPU_INT8
-void tl__cpu_int8_multiply_vnni(const cpu_int8_product *product);
-void tl__cpu_int8_multiply_amx(const cpu_int8_product *product); /* between tl__cpu_amx_begin and _end */
+void tl__cpu_int8_multiply_vnni(const cpu_block_product *product);
+void tl__cpu_int8_multiply_amx(const cpu_block_product *product); /* between tl__cpu_amx_begin and _end */
 /* As quantised_finish, for all CPU_BLOCK_WIDTH columns and y in u8. */
 void tl__cpu_int8_finish(const cpu_int8_rows *rows);
 #endif

@@ -66,22 +66,26 @@ static inline __attribute__((always_inline)) void multiply_part(const int16_t a[
             STORE(to + i * WIDTH + v * LANES, sum[i][v]);
 }
 
-static void multiply_rows(const cpu_int8_product *p, int row, const int height) {
+static void multiply_rows(const cpu_block_product *p, int row, const int height) {
     int16_t wide[TOGETHER][SPAN];
     const int16_t *b = p->b;
-    for (int64_t k = 0; k < p->k; k += SPAN) {
-        const int64_t count = p->k - k < SPAN ? p->k - k : SPAN;
+    int32_t *sums = (int32_t *)p->sums + row * WIDTH;
+    const uint8_t *a = p->a + row * p->a_row;
+    for (int64_t t = 0; t < p->steps; t += SPAN / STEP, b += SPAN * WIDTH) {
+        const int64_t count = p->steps - t < SPAN / STEP ? p->steps - t : SPAN / STEP;
         for (int i = 0; i < height; i++)
-            for (int64_t at = 0; at < count; at++)
-                wide[i][at] = p->a[(row + i) * p->a_row + k + at];
+            for (int64_t s = 0; s < count; s++)
+                for (int64_t k = 0; k < STEP; k++)
+                    wide[i][s * STEP + k] = a[i * p->a_row + p->at[t + s] + k];
+        const int first = t == 0 && !p->add;
         if (height == TOGETHER)
-            multiply_part(wide, b + k * WIDTH, count, p->sums + row * WIDTH, TOGETHER, k == 0);
+            multiply_part(wide, b, count * STEP, sums, TOGETHER, first);
         else
-            multiply_part(wide, b + k * WIDTH, count, p->sums + row * WIDTH, 1, k == 0);
+            multiply_part(wide, b, count * STEP, sums, 1, first);
     }
 }
 
-void CPU_NAME(quantised_multiply)(const cpu_int8_product *p) {
+void CPU_NAME(quantised_multiply)(const cpu_block_product *p) {
     int row = 0;
     for (; row + TOGETHER <= p->rows; row += TOGETHER)
         multiply_rows(p, row, TOGETHER);
@@ -89,15 +93,19 @@ void CPU_NAME(quantised_multiply)(const cpu_int8_product *p) {
         multiply_rows(p, row, 1);
 }
 #else
-void CPU_NAME(quantised_multiply)(const cpu_int8_product *p) {
+void CPU_NAME(quantised_multiply)(const cpu_block_product *p) {
     for (int row = 0; row < p->rows; row++) {
-        const uint8_t *a = p->a + row * p->a_row;
         const int16_t *b = p->b;
-        int32_t sum[WIDTH] = {0};
-        for (int64_t k = 0; k < p->k; k += 2, b += 2 * WIDTH)
-            for (int o = 0; o < WIDTH; o++)
-                sum[o] += a[k] * b[2 * o] + a[k + 1] * b[2 * o + 1];
-        memcpy(p->sums + row * WIDTH, sum, sizeof sum);
+        int32_t *sums = (int32_t *)p->sums + row * WIDTH, sum[WIDTH] = {0};
+        if (p->add)
+            memcpy(sum, sums, sizeof sum);
+        for (int64_t t = 0; t < p->steps; t++) {
+            const uint8_t *a = p->a + row * p->a_row + p->at[t];
+            for (int64_t k = 0; k < STEP; k += 2, b += 2 * WIDTH)
+                for (int o = 0; o < WIDTH; o++)
+                    sum[o] += a[k] * b[2 * o] + a[k + 1] * b[2 * o + 1];
+        }
+        memcpy(sums, sum, sizeof sum);
     }
 }
 #endif

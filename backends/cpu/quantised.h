@@ -8,17 +8,6 @@
 #include "backends/cpu/blocks.h"
 #include "backends/cpu/pool.h"
 
-typedef struct cpu_int8_product {
-    const uint8_t *a; /* CPU_BLOCK_ROWS rows, or `rows` where those are whole tiles of 16 */
-    int64_t a_row;    /* bytes from row to row */
-    int rows;
-    const void *b;    /* a panel: s8 [k / 4][column][4], or for quantised_multiply s16 [k / 2][column][2] */
-    int64_t k;        /* whole CPU_BLOCK_STEP */
-    int32_t *sums;    /* [CPU_BLOCK_ROWS][CPU_BLOCK_WIDTH] */
-    const char *soon; /* what will be needed soon: `soon_lines` cache lines for each step of k are fetched */
-    int64_t soon_lines;
-} cpu_int8_product;
-
 /* What ends rows of a product: y[i][o] = sums[i][o] * factor[o] + offset[o] (+ residual[i][o] * residual_factor), which
  * is limited to low .. 255 and rounded to u8, or with `f32` stays as it is, or with relu at 0 or above. */
 typedef struct cpu_int8_rows {
@@ -42,7 +31,8 @@ typedef struct cpu_int8_mean {
 } cpu_int8_mean;
 
 #define CPU_QUANTISED_LIST(X)                                                                                        \
-    X(void, quantised_multiply, (const cpu_int8_product *product))                                                  \
+    /* A panel is s16 [k / 2][column][2], with sums in s32. */                                                     \
+    X(void, quantised_multiply, (const cpu_block_product *product))                                                 \
     X(void, quantised_finish, (const cpu_int8_rows *rows))                                                          \
     X(void, quantised_look_up, (uint8_t *y, const uint8_t *x, const uint8_t *tables, size_t rows, size_t channels)) \
     X(void, quantised_maxpool, (uint8_t *y, const uint8_t *x, const cpu_pool *p, int64_t oh))                       \

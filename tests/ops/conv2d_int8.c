@@ -186,7 +186,9 @@ static void cases(void) {
     static const int more[] = {0, EXTREME, EXTREME | WIDE, ZEROS, WITH_RESIDUAL | RELU,
                                ZEROS | WITH_RESIDUAL | WIDE | RELU};
     static const conv_shape some[] = {K1(2, 5, 5, 64, 66, 1), K3(1, 9, 9, 32, 32, 1), K3(3, 14, 14, 64, 96, 1),
-                                      K1(1, 30, 30, 128, 64, 1), K1(1, 6, 6, 2048, 600, 1), K3(2, 9, 7, 160, 96, 1)};
+                                      K1(1, 30, 30, 128, 64, 1), K1(1, 6, 6, 2048, 600, 1), K3(2, 9, 7, 160, 96, 1),
+                                      {2, 11, 10, 64, 64, 3, 3, {2, 2}, {1, 1}, {1, 1}, 1},
+                                      {1, 12, 11, 64, 32, 3, 3, {1, 1}, {3, 2}, {3, 2}, 1}};
     for (int i = 0; i < CONV_CASES; i++)
         for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]) && conv_cases[i].groups == 1; f++)
             test(&conv_cases[i], forms[f]);

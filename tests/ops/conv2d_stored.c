@@ -105,7 +105,9 @@ static void cases(void) {
                                 INTEGERS | WITH_BIAS, INTEGERS | WITH_RESIDUAL | RELU, INTEGERS | WIDE};
     static const int more[] = {0, CHANGING, WITH_RESIDUAL | WIDE | RELU, CHANGING | WITH_RESIDUAL | IN_PLACE};
     static const conv_shape some[] = {K1(2, 5, 5, 64, 66, 1), K3(1, 9, 9, 32, 32, 1), K3(3, 14, 14, 64, 96, 1),
-                                      K1(1, 30, 30, 96, 64, 1), K1(3, 9, 9, 1024, 600, 1), K3(2, 13, 9, 320, 256, 1)};
+                                      K1(1, 30, 30, 96, 64, 1), K1(3, 9, 9, 1024, 600, 1), K3(2, 13, 9, 320, 256, 1),
+                                      {2, 11, 10, 64, 64, 3, 3, {2, 2}, {1, 1}, {1, 1}, 1},
+                                      {1, 12, 11, 64, 32, 3, 3, {1, 1}, {3, 2}, {3, 2}, 1}};
     for (int i = 0; i < CONV_CASES; i++)
         for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++)
             test(&conv_cases[i], forms[f]);
