@@ -356,10 +356,17 @@ def compare_segment(args, results):
     if not os.path.isdir(folder):
         draw_masked(folder + ".part", 16, size)
         os.rename(folder + ".part", folder)
-    ini = os.path.join(args.work, "segment.ini")
+    for head in ("deeplabv3", "fcn"):
+        good &= compare_segment_head(args, results, head, folder, size, batch)
+    return good
+
+
+def compare_segment_head(args, results, head, folder, size, batch):
+    """A head alone over epochs, as whole programs: libtl computes the trunk's features once."""
+    arch, good, ini = f"{head}_resnet50", True, os.path.join(args.work, f"segment-{head}.ini")
     with open(ini, "w") as file:
         file.write(f"[device]\ndevice = cpu\nthreads = {args.threads}\n[data]\ntrain = {folder}\nbatch = {batch}\nresize = none\n"
-                   f"crop = {size}\ncache = memory\n[model]\narch = resnet50\nweights = random\nhead = deeplabv3\ndropout = 0\n"
+                   f"crop = {size}\ncache = memory\n[model]\narch = resnet50\nweights = random\nhead = {head}\ndropout = 0\n"
                    f"classes = {CLASSES}\n[stage head]\nepochs = {args.epochs}\n")
     for best in (False, True):
         libtl = Side("libtl", [args.tl, "train", ini, "-o", os.path.join(args.work, "run"), "--force", "-q"], whole=True)
