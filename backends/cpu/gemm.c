@@ -68,6 +68,22 @@ static inline __attribute__((always_inline)) void end_chain(vf sum[TALLEST][WIDT
         }
 }
 
+/* Step k of all sums; `b` is its line of the panel. */
+static inline __attribute__((always_inline)) void step(vf sum[TALLEST][WIDTH], const float *const a[TALLEST], const float *b,
+                                                       int64_t k, const int height, const int width) {
+    vf w[WIDTH];
+    UNROLL for (int j = 0; j < width; j++) {
+        w[j] = v_load(b + j * VL);
+        if (j * VL % LINE == 0)
+            __builtin_prefetch(b + (AHEAD * width + j) * VL, 0, 3);
+    }
+    UNROLL for (int i = 0; i < height; i++) {
+        vf x = v_set(a[i][k]);
+        UNROLL for (int j = 0; j < width; j++)
+            sum[i][j] += w[j] * x;
+    }
+}
+
 /* Rows row .. row + height - 1 of the panel. Inlined with constants for height and width. */
 static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, int row, const int height,
                                                        const int width) {
@@ -85,7 +101,10 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
     int first = 1; /* chain */
     const int64_t steps = p->taps * ((depth + LINE - 1) / LINE);
     const int64_t lines = p->b_soon_bytes / 64, share = (lines + p->count - 1) / p->count * height;
-    const int64_t each = lines > 0 && steps > 0 ? (share + steps - 1) / steps : 0;
+    const int64_t all = lines > 0 && steps > 0 ? (share + steps - 1) / steps : 0;
+    /* For few rows it is many lines, which come step by step: together they would hold up each other. The loop that does it
+     * would slow down the others by a twentieth. */
+    const int64_t every = all / LINE, each = all % LINE;
     const char *b_soon = (const char *)p->b_soon + lines * row / p->count * 64;
     for (int64_t t = p->taps; t > 0; t--, rows += CPU_GEMM_GROUP) {
         const float *a[TALLEST];
@@ -105,19 +124,15 @@ static inline __attribute__((always_inline)) void tile(const cpu_gemm_panel *p, 
             fetch(p, row, height, flat, &b_soon, each);
             flat += end - k;
             chain += end - k;
-            for (; k < end; k++, b += width * VL) {
-                vf w[WIDTH];
-                UNROLL for (int j = 0; j < width; j++) {
-                    w[j] = v_load(b + j * VL);
-                    if (j * VL % LINE == 0)
-                        __builtin_prefetch(b + (AHEAD * width + j) * VL, 0, 3);
+            if (every == 0)
+                for (; k < end; k++, b += width * VL)
+                    step(sum, a, b, k, height, width);
+            else
+                for (; k < end; k++, b += width * VL) {
+                    for (int64_t i = 0; i < every; i++, b_soon += 64)
+                        __builtin_prefetch(b_soon, 0, 2);
+                    step(sum, a, b, k, height, width);
                 }
-                UNROLL for (int i = 0; i < height; i++) {
-                    vf x = v_set(a[i][k]);
-                    UNROLL for (int j = 0; j < width; j++)
-                        sum[i][j] += w[j] * x;
-                }
-            }
             if (chain >= CPU_GEMM_CHAIN) {
                 end_chain(sum, totals, first, height, width);
                 first = 0;
