@@ -314,8 +314,8 @@ typedef struct tl_device_ops {
                       uint32_t output_count, const tl_tuning *tuning);
 
     /* Optional. Multiplications and additions a second that the whole device does at most on numbers of a type
-     * (tl_dtype; sums in float), measured now on registers alone, in a tenth of a second or so. It is what speeds are
-     * compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
+     * (tl_dtype; sums in float, of TL_DTYPE_U8 in integers), measured now on registers alone, in a tenth of a second or so.
+     * It is what speeds are compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
     tl_status (*peak)(tl_backend_device *device, int32_t dtype, double *flops);
 } tl_device_ops;
 
