@@ -252,8 +252,9 @@ typedef struct tl_device_properties {
     uint32_t units;            /* threads or compute units in use */
     const char *description;   /* "AVX-512, 2 threads"; lives with the device */
     const char *identity;      /* all that the bits of results depend on beside the plugin's own build: the instruction set,
-                                * or the driver and its version; not the number of threads. What is kept on disk is keyed by
-                                * it. NULL: the description; lives with the device */
+                                * or the driver and its version, what was chosen by tune; not the number of threads. What is
+                                * kept on disk is keyed by it. NULL: the description; lives with the device, and tune may
+                                * change what it says */
 } tl_device_properties;
 
 /* How measuring goes on. Both functions may be NULL. */
