@@ -2,8 +2,8 @@
  * ~/.cache/libtl); see form.h.
  *
  * Every file carries a checksum of its contents and the whole key it was made for; one that does not fit is as good as
- * none. Files are written under another name and then renamed. Nothing here is ever an error: what cannot be read is made
- * again, what cannot be written is not kept. The option "cache" is another folder, or "none". */
+ * none. Files are written under another name and then renamed. Nothing here is ever an error: what cannot be read is
+ * made again, what cannot be written is not kept. The option "cache" is another folder, or "none". */
 #ifndef TL_BACKENDS_CACHE_H
 #define TL_BACKENDS_CACHE_H
 
@@ -76,8 +76,8 @@ static inline bool cache_enter(const char *path, bool make) {
     return !make || mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
-/* The folder into path[size], made with `make` where it is not there: who only reads leaves none behind. False: there is
- * none to be had. */
+/* The folder into path[size], made with `make` where it is not there: who only reads leaves none behind. False: there
+ * is none to be had. */
 static inline bool cache_folder(const cache *c, bool make, char *path, size_t size) {
     const char *asked = c->host->option(c->host->user, "cache");
     if (asked && strcmp(asked, "none") == 0)
@@ -146,7 +146,8 @@ static inline bool cache_read_file(const cache *c, const char *path, const cache
         return false;
     unsigned char *data = NULL;
     bool good = fstat(file, &about) == 0 && S_ISREG(about.st_mode) && cache_read_all(file, &h, sizeof(h)) &&
-                memcmp(h.magic, CACHE_MAGIC, sizeof(h.magic)) == 0 && (!key || memcmp(h.key, key->hash, sizeof(h.key)) == 0) &&
+                memcmp(h.magic, CACHE_MAGIC, sizeof(h.magic)) == 0 &&
+                (!key || memcmp(h.key, key->hash, sizeof(h.key)) == 0) &&
                 h.bytes > 0 && h.bytes <= CACHE_MOST && (uint64_t)about.st_size == sizeof(h) + h.bytes;
     if (good)
         data = c->host->allocate(c->host->user, (size_t)h.bytes, 16);
@@ -186,7 +187,9 @@ static inline void cache_write(const cache *c, const cache_key *key, const cache
     int file = mkstemp(part);
     if (file < 0)
         return;
-    cache_header h = {.key = {key->hash[0], key->hash[1]}, .bytes = blob->bytes, .checksum = XXH64(blob->data, blob->bytes, 0)};
+    cache_header h = {.key = {key->hash[0], key->hash[1]},
+                      .bytes = blob->bytes,
+                      .checksum = XXH64(blob->data, blob->bytes, 0)};
     memcpy(h.magic, CACHE_MAGIC, sizeof(h.magic));
     bool good = cache_write_all(file, &h, sizeof(h)) && cache_write_all(file, blob->data, blob->bytes);
     good = close(file) == 0 && good;

@@ -15,16 +15,21 @@
 #define TUNED_TEXT 64 /* of an implementation's name */
 #define TUNED_FORM 128
 
-/* What the choice may depend on: everything but the number of images and what is done with the sums. False where there is
- * nothing to choose: others than convolutions have one way. */
+/* What the choice may depend on: everything but the number of images and what is done with the sums. False where there
+ * is nothing to choose: others than convolutions have one way. */
 static inline bool tuned_form(const tl_op_desc *op, const tl_operand *operands, char text[TUNED_FORM]) {
     static const struct {
+        uint32_t op;
         const char *name;
         int x, y;
         uint32_t count;
-    } forms[] = {{"conv2d", 0, 4, 5}, {"conv2d_grad_input", 4, 0, 5}, {"conv2d_grad_weight", 0, 1, 4}};
-    int which = op->op == TL_OP_CONV2D ? 0 : op->op == TL_OP_CONV2D_GRAD_INPUT ? 1 : op->op == TL_OP_CONV2D_GRAD_WEIGHT ? 2 : -1;
-    if (which < 0)
+    } forms[] = {{TL_OP_CONV2D, "conv2d", 0, 4, 5},
+                 {TL_OP_CONV2D_GRAD_INPUT, "conv2d_grad_input", 4, 0, 5},
+                 {TL_OP_CONV2D_GRAD_WEIGHT, "conv2d_grad_weight", 0, 1, 4}};
+    int which = 0;
+    while (which < 3 && op->op != forms[which].op)
+        which++;
+    if (which == 3)
         return false;
     const bool stored = which == 0 && form_misfit(operands, forms[which].count, "effeg") < 0;
     if (!stored && form_misfit(operands, forms[which].count, "fffff") >= 0)
@@ -58,7 +63,8 @@ typedef struct tuned_store {
 } tuned_store;
 
 /* A device's, made when it is first asked for; NULL: no memory. */
-static inline tuned_store *tuned_open(tuned_store **place, const tl_host *host, const char *backend, const char *identity) {
+static inline tuned_store *tuned_open(tuned_store **place, const tl_host *host, const char *backend,
+                                      const char *identity) {
     if (!*place && (*place = host->allocate(host->user, sizeof(**place), 64)))
         **place = (tuned_store){.files = {host, backend}, .identity = identity};
     return *place;
@@ -89,8 +95,8 @@ static inline bool tuned_is_text(const cache_blob *blob) {
 }
 
 /* Calls `each` for the lines of a file's text after the first, which is the identity; false: it is no such text. */
-static inline bool tuned_parse(char *text, void *user, void (*each)(void *user, const char *form, const char *implementation,
-                                                                    double seconds)) {
+static inline bool tuned_parse(char *text, void *user,
+                               void (*each)(void *user, const char *form, const char *implementation, double seconds)) {
     char *line = strchr(text, '\n');
     if (!line)
         return false;
@@ -149,7 +155,7 @@ static inline tuned_choice *tuned_list(tuned_store *store) {
     if (there && !good) {
         char text[160];
         tuned_forget(store);
-        snprintf(text, sizeof(text), "%s: the file of choices is damaged, so that none is used: measure again with tl tune",
+        snprintf(text, sizeof(text), "%s: this file of choices is damaged, and none is used: measure again with tl tune",
                  key.name);
         host->log(host->user, TL_LOG_WARNING, text);
     }

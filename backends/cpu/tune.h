@@ -1,5 +1,5 @@
-/* tune.h: which of its ways a convolution goes is measured by `tl tune cpu`, kept on disk, and asked for by prepare; see
- * backends/tuned.h.
+/* tune.h: which of its ways a convolution goes is measured by `tl tune cpu`, kept on disk, and asked for by prepare;
+ * see backends/tuned.h.
  *
  * What is chosen between rounds differently, so a choice is one for every batch and every number of threads: neither is
  * in its form or in the device's identity. The option "winograd" overrules all choices. */
@@ -17,8 +17,8 @@ const char *tl__cpu_tuned(cpu_kernel *kernel);
 uint64_t tl__cpu_tuned_hash(cpu_device *device);
 
 /* The entries of the two tables. */
-tl_status tl__cpu_tune(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands, uint32_t input_count,
-                       uint32_t output_count, const tl_tuning *tuning);
+tl_status tl__cpu_tune(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
+                       uint32_t input_count, uint32_t output_count, const tl_tuning *tuning);
 tl_status tl__cpu_tuned_each(const tl_host *host, uint32_t index, int forget, void *user,
                              void (*each)(void *user, const tl_tuned *tuned));
 
@@ -30,7 +30,7 @@ tl_status tl__cpu_tuned_each(const tl_host *host, uint32_t index, int forget, vo
 typedef struct cpu_trial {
     cpu_device *device;
     cpu_kernel *kernels[CPU_CANDIDATES];
-    double seconds[CPU_CANDIDATES]; /* of one run, at its fastest; below 0: it computes other numbers than the first one */
+    double seconds[CPU_CANDIDATES]; /* of one run, at its fastest; below 0: it computes other numbers than the first */
     int count;
     uint32_t inputs;
     float *operands[CPU_OPERANDS], *expected[TL_MAX_OUTPUTS];

@@ -1,4 +1,5 @@
-/* tune_time.c: runs the ways of a form in turns on made-up numbers, looks whether they compute the same, and how fast. */
+/* tune_time.c: runs the ways of a form in turns on made-up numbers, and looks whether they compute the same, and how
+ * fast. */
 #include <math.h>
 #include <string.h>
 

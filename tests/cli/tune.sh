@@ -85,7 +85,7 @@ file=$(ls "$XDG_CACHE_HOME"/libtl/cpu/tuned-*)
 cp "$file" whole
 sed 's/3x3/5x5/' whole >"$file"
 run 0 "a file that was changed is as good as none" train run.ini -o damaged
-says_like '^tl: warning: cpu: tuned-[0-9a-f]+: the file of choices is damaged, so that none is used: measure again with tl tune$'
+says_like '^tl: warning: cpu: tuned-[0-9a-f]+: this file of choices is damaged, and none is used: measure again with tl tune$'
 says_like '^features  6/6  [0-9.]+ images/s'
 run 0 "forget it" tune --forget cpu
 says '0 forgotten'

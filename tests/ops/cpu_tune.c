@@ -43,8 +43,11 @@ static tl_operand floats(int64_t a, int64_t b, int64_t c, int64_t d) {
 
 /* A 3x3 convolution of maps of SIDE x SIDE, or one of its gradients. */
 static t_form form_of(tl_op op, int64_t images, bool constant) {
-    t_form f = {.op = {.size = sizeof(f.op), .op = op, .kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1},
-                     .groups = 1}};
+    t_form f = {.op = {.size = sizeof(f.op), .op = op, .groups = 1}};
+    for (int i = 0; i < 2; i++) {
+        f.op.kernel[i] = 3;
+        f.op.stride[i] = f.op.pad[i] = f.op.dilation[i] = 1;
+    }
     const tl_operand map = floats(images, SIDE, SIDE, CHANNELS);
     tl_operand w = floats(CHANNELS, 3, 3, CHANNELS);
     w.constant = constant && op != TL_OP_CONV2D_GRAD_WEIGHT ? &made_weights()->constant : NULL;

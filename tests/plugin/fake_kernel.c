@@ -207,7 +207,8 @@ static tl_status keep_operand(fake_kernel *kernel, uint32_t i, const tl_operand 
 }
 
 /* The operands as the arithmetic sees them, where the device stores bf16 or bytes; stored: how wide those are. */
-static void widen_descs(const fake_device *device, const tl_op_desc *op, tl_operand *operands, uint32_t count, int *stored) {
+static void widen_descs(const fake_device *device, const tl_op_desc *op, tl_operand *operands, uint32_t count,
+                        int *stored) {
     for (uint32_t i = 0; i < count; i++) {
         const int32_t dtype = operands[i].desc.dtype;
         if (dtype == TL_DTYPE_BF16 && fake_option_is(device->host, "bf16", "1"))
