@@ -114,8 +114,7 @@ static tl_status report(const cpu_trial *trial, const tl_tuning *tuning) {
 
 static int fastest_of(const cpu_trial *trial, int model) {
     int best = model < 0 || trial->seconds[model] < 0 ? 0 : model; /* the first is what the others are compared with */
-    const double enough = (1 - NOISE) * trial->seconds[best];
-    double least = enough;
+    double least = (1 - NOISE) * trial->seconds[best];
     for (int i = 0; i < trial->count; i++)
         if (trial->seconds[i] >= 0 && trial->seconds[i] < least) {
             least = trial->seconds[i];
