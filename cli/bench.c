@@ -1,4 +1,5 @@
 /* tl bench */
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -53,6 +54,11 @@ static double number_of(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
+static const char *unit_of(const char *type)
+{
+    return type && !strcmp(type, "int8") ? "GOP" : "GFLOP";
+}
+
 /* Of the peak, or null where that is not known. */
 static json_t *share(double flops, double seconds, double peak)
 {
@@ -70,14 +76,16 @@ static void print_rate(double flops, double seconds, double peak)
     cli_print("\n");
 }
 
-static void print_nodes(const json_t *nodes, double peak)
+static void print_nodes(const json_t *nodes, double peak, const char *unit)
 {
+    char rate[16];
     double seconds = 0, flops = 0;
     size_t i;
     json_t *node;
     json_array_foreach(nodes, i, node)
         seconds += number_of(node, "seconds");
-    cli_print("%-34s %-20s %-22s %9s %6s %9s %6s\n", "node", "operation", "implementation", "ms", "time", "GFLOP/s", "peak");
+    snprintf(rate, sizeof(rate), "%s/s", unit);
+    cli_print("%-34s %-20s %-22s %9s %6s %9s %6s\n", "node", "operation", "implementation", "ms", "time", rate, "peak");
     json_array_foreach(nodes, i, node) {
         const char *implementation = json_string_value(json_object_get(node, "implementation"));
         double took = number_of(node, "seconds");
@@ -138,12 +146,13 @@ static void print_text(const request *r, const tl_device *device, const tl_bench
 {
     double rate = result->flops_per_image * result->images_per_second, peak = result->peak_flops;
     if (r->nodes)
-        print_nodes(r->nodes, peak);
+        print_nodes(r->nodes, peak, unit_of(result->peak_type));
     cli_print("%s · %s · %s · batch %d · %d px · %s: %s\n", r->arch, r->mode, cli_precisions[r->precision], r->batch, r->size,
               tl_device_name(device), tl_device_description(device));
     cli_print("%.2f images/s (median of %d steps), %.2f at best\n", result->images_per_second, result->steps,
               result->best_images_per_second);
-    cli_print("%.2f GFLOP an image, %.1f GFLOP/s", result->flops_per_image * 1e-9, rate * 1e-9);
+    cli_print("%.2f %s an image, %.1f %s/s", result->flops_per_image * 1e-9, unit_of(result->peak_type), rate * 1e-9,
+              unit_of(result->peak_type));
     if (peak > 0)
         cli_print(", %.0f %% of the %.1f that its arithmetic can do in %s", 100 * rate / peak, peak * 1e-9, result->peak_type);
     cli_print("\nready after %.2f s · %s resident, %s of them in the plan\n", ready, cli_bytes(peak_bytes()),

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "backends/cpu/bf16.h"
 #include "backends/cpu/blocks.h"
 #include "backends/cpu/unroll.h"
 
@@ -75,6 +76,25 @@ static inline __attribute__((always_inline)) WITH_TILES void multiply_tiles(cons
         _tile_stored(2, sums + BELOW, LINE);
         _tile_stored(3, sums + BELOW + RIGHT, LINE);
     }
+}
+
+/* What the tiles can do at most, with as many sums as in a product of 32 rows; see peak.h. */
+static inline __attribute__((always_inline)) WITH_TILES double peak_tiles(int64_t rounds, const int bytes) {
+    tl__cpu_amx_begin();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (int64_t round = 0; round < rounds; round++) {
+        TIMES(0, 4, 5);
+        TIMES(1, 4, 5);
+        TIMES(2, 4, 5);
+        TIMES(3, 4, 5);
+    }
+    tl__cpu_amx_end();
+    return 4.0 * (2 * 16 * 16 * CPU_BLOCK_STEP) / (bytes ? 1 : 2) * (double)rounds;
 }
 
 #endif

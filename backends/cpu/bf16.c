@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backends/cpu/amx.h"
+#include "backends/cpu/peak.h"
 
 #define WITH_DOT __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 
@@ -115,6 +116,36 @@ WITH_TILES void tl__cpu_amx_end(void) {
 
 WITH_TILES void tl__cpu_bf16_multiply_amx(const cpu_block_product *p) {
     multiply_tiles(p, 0);
+}
+
+/* ---- what the instructions can do at most ---- */
+
+static WITH_DOT double peak_dot(int64_t rounds) {
+    __m512 sum[CPU_PEAK_CHAINS];
+    const __m512bh x = (__m512bh)_mm512_set1_epi32(0x3c003c00);
+    UNROLL for (int i = 0; i < CPU_PEAK_CHAINS; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (int64_t round = 0; round < rounds; round++)
+        UNROLL for (int i = 0; i < CPU_PEAK_CHAINS; i++) {
+            sum[i] = _mm512_dpbf16_ps(sum[i], x, x);
+            CPU_PEAK_KEEP("v", sum[i]);
+        }
+    return 4.0 * 16 * CPU_PEAK_CHAINS * (double)rounds;
+}
+
+static WITH_TILES double peak_amx(int64_t rounds) {
+    return peak_tiles(rounds, 0);
+}
+
+cpu_peak *tl__cpu_bf16_peak(const cpu_device *device) {
+    return device->isa == CPU_ISA_AMX ? peak_amx : device->isa == CPU_ISA_AVX512BF16 ? peak_dot : NULL;
+}
+
+#else
+
+cpu_peak *tl__cpu_bf16_peak(const cpu_device *device) {
+    (void)device;
+    return NULL;
 }
 
 #endif

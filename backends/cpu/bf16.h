@@ -10,6 +10,7 @@
 
 #include "backends/cpu/blocks.h"
 #include "backends/cpu/cpu.h"
+#include "backends/cpu/peak.h"
 #include "backends/cpu/stored.h"
 
 /* Compilers that know the instructions; whether the machine does is asked at run time. */
@@ -17,6 +18,9 @@
     ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 11))
 #define TL_CPU_BF16
 #endif
+
+/* NULL: the device's instruction set has no products of bf16. */
+cpu_peak *tl__cpu_bf16_peak(const cpu_device *device);
 
 #ifdef TL_CPU_BF16
 /* As stored_finish, for all CPU_BLOCK_WIDTH columns and y in bf16. */

@@ -163,8 +163,7 @@ tl_status tl__cpu_conv2d_grad_weight_winograd_prepare(cpu_kernel *kernel) {
         status = tl__cpu_conv2d_shape(kernel, X, DW, DY, &s);
     if (status != TL_OK)
         return status;
-    if (!cpu_present(kernel, DW) || !cpu_tiles_suit(kernel, &s) ||
-        (device->winograd != CPU_WINOGRAD_ALWAYS && !cpu_tiles_pay(&s)))
+    if (!cpu_present(kernel, DW) || !cpu_tiles_suit(kernel, &s) || !cpu_tiles_pay(kernel, &s))
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: conv2d_grad_weight: not a form for Winograd's algorithm");
     const int64_t zeros = s.channels > s.out_channels ? s.channels : s.out_channels;
     plan *p = kernel->data = tl__cpu_allocate(device, sizeof(*p) + (size_t)zeros * sizeof(float));

@@ -337,7 +337,8 @@ tl_status tl__cpu_conv2d_winograd_prepare(cpu_kernel *kernel) {
     if (status != TL_OK)
         return status;
     plan *p = kernel->data;
-    if (!cpu_is_constant(kernel, W) || (p->tiles.per_image < TILES_FOR_LARGE && p->weight_bytes >= CPU_TILES_LARGE))
+    const bool slower = p->tiles.per_image < TILES_FOR_LARGE && p->weight_bytes >= CPU_TILES_LARGE;
+    if (!cpu_is_constant(kernel, W) || (slower && !kernel->asked))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d: Winograd's algorithm would be slower");
     kernel->run = run_forward;
     const void *weights;
@@ -368,7 +369,7 @@ tl_status tl__cpu_conv2d_grad_input_winograd_prepare(cpu_kernel *kernel) {
     if (status != TL_OK)
         return status;
     const plan *p = kernel->data;
-    if (kernel->device->winograd != CPU_WINOGRAD_ALWAYS && !cpu_tiles_pay(&turned))
+    if (!cpu_tiles_pay(kernel, &turned))
         return tl__cpu_fail(kernel->device, TL_UNSUPPORTED, "cpu: conv2d_grad_input: Winograd's algorithm would be slower");
     kernel->base.workspace += p->weight_bytes;
     kernel->run = run_grad_input;

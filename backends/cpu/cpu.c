@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "backends/cpu/cpu.h"
+#include "backends/cpu/tune.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -185,6 +186,7 @@ static void device_close(tl_backend_device *base) {
     if (!device)
         return;
     tl__cpu_team_destroy(device, device->team);
+    tl__cpu_tuned_release(device);
     device->host->release(device->host->user, device);
 }
 
@@ -203,6 +205,7 @@ static const tl_device_ops device_ops = {
     .queue_flush = queue_nothing,
     .queue_finish = queue_nothing,
     .prepare = tl__cpu_prepare,
+    .tune = tl__cpu_tune,
     .peak = tl__cpu_peak,
 };
 
@@ -219,7 +222,7 @@ static tl_status option_threads(const tl_host *host, int *threads) {
     return TL_OK;
 }
 
-static tl_status option_isa(const tl_host *host, cpu_isa *isa) {
+tl_status tl__cpu_option_isa(const tl_host *host, cpu_isa *isa) {
     const char *text = host->option(host->user, "isa"), *source = "isa";
     if (!text) {
         text = getenv("TL_CPU_ISA");
@@ -252,6 +255,16 @@ static tl_status option_winograd(const tl_host *host, cpu_winograd_use *use) {
     return fail(host, TL_ERROR_ARGUMENT, "cpu: winograd = %s: it takes 0 or 1", text);
 }
 
+void tl__cpu_identify(cpu_device *device) {
+    static const char *const uses[] = {
+        [CPU_WINOGRAD_NEVER] = "nowhere", [CPU_WINOGRAD_AUTO] = "where it may be", [CPU_WINOGRAD_ALWAYS] = "everywhere"};
+    const unsigned long long tuned = tl__cpu_tuned_hash(device);
+    int length = snprintf(device->identity, sizeof(device->identity), "%s, Winograd %s", tl__cpu_isa_title(device->isa),
+                          uses[device->winograd]);
+    if (tuned)
+        snprintf(device->identity + length, sizeof(device->identity) - (size_t)length, ", tuned %016llx", tuned);
+}
+
 static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_device **out) {
     int threads;
     cpu_isa isa;
@@ -260,7 +273,7 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
         return fail(host, TL_ERROR_NOT_FOUND, "cpu: there is one device, not %u", (unsigned)index + 1);
     tl_status status = option_threads(host, &threads);
     if (status == TL_OK)
-        status = option_isa(host, &isa);
+        status = tl__cpu_option_isa(host, &isa);
     if (status == TL_OK)
         status = option_winograd(host, &winograd);
     if (status != TL_OK)
@@ -280,15 +293,16 @@ static tl_status device_open(const tl_host *host, uint32_t index, tl_backend_dev
         .l3 = tl__cpu_cache_size(3),
         .memory = tl__cpu_memory(),
     };
-    if (threads > 1 && !(device->team = tl__cpu_team_create(device, threads))) {
-        host->release(host->user, device);
-        return fail(host, TL_ERROR_MEMORY, "cpu: no memory for the device");
+    status = tl__cpu_tuned_begin(device);
+    if (status == TL_OK && threads > 1 && !(device->team = tl__cpu_team_create(device, threads)))
+        status = fail(host, TL_ERROR_MEMORY, "cpu: no memory for the device");
+    if (status != TL_OK) {
+        device_close(&device->base);
+        return status;
     }
     snprintf(device->description, sizeof(device->description), "%s, %d thread%s", tl__cpu_isa_title(isa), threads,
              threads == 1 ? "" : "s");
-    static const char *const uses[] = {
-        [CPU_WINOGRAD_NEVER] = "nowhere", [CPU_WINOGRAD_AUTO] = "where it may be", [CPU_WINOGRAD_ALWAYS] = "everywhere"};
-    snprintf(device->identity, sizeof(device->identity), "%s, Winograd %s", tl__cpu_isa_title(isa), uses[winograd]);
+    tl__cpu_identify(device);
     *out = &device->base;
     return TL_OK;
 }
@@ -319,6 +333,7 @@ static const tl_backend backend = {
     .priority = 0,
     .probe = probe,
     .open = device_open,
+    .tuned = tl__cpu_tuned_each,
 };
 
 TL_BACKEND_ENTRY(cpu);

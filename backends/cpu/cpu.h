@@ -61,8 +61,9 @@ typedef struct cpu_device {
     const struct cpu_kernels *kernels; /* of that instruction set */
     size_t l1, l2, l3;                 /* cache sizes in bytes */
     uint64_t memory;
-    char description[64], identity[64];
+    char description[64], identity[96];
     cpu_constant *constants;
+    struct cpu_tuning *tuning; /* tune.c's; NULL: nothing is to be chosen */
     cpu_team *team; /* NULL for one thread */
 } cpu_device;
 
@@ -76,6 +77,12 @@ void *tl__cpu_allocate(cpu_device *device, size_t bytes);
 void tl__cpu_release(cpu_device *device, void *memory); /* NULL is fine */
 tl_status tl__cpu_fail(const cpu_device *device, tl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- cpu.c ---- */
+
+tl_status tl__cpu_option_isa(const tl_host *host, cpu_isa *isa);
+/* Says what results depend on, in device->identity: again where that has changed. */
+void tl__cpu_identify(cpu_device *device);
 
 /* ---- measure.c: a clock that never goes back, and peak of tl/backend.h ---- */
 
@@ -112,6 +119,7 @@ typedef struct cpu_kernel {
     cpu_constant *held[2 * CPU_OPERANDS];
     uint32_t held_count;
     uint32_t derived;                   /* bit i: operand i is a constant that the implementation needs no copy of */
+    bool asked;                         /* for this implementation, whether it is thought to be the fastest or not */
 } cpu_kernel;
 
 /* `prepare` looks at op and operands and either sets run (with base.workspace and data where needed; or run stays
@@ -129,6 +137,17 @@ TL_OP_LIST(CPU_DECLARE)
 
 tl_status tl__cpu_prepare(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
                           uint32_t input_count, uint32_t output_count, tl_backend_kernel **kernel);
+
+/* An implementation by name; `asked`: even where the cost model thinks that it would be slower. */
+typedef struct cpu_asked {
+    const char *name;
+    bool asked;
+} cpu_asked;
+/* NULL: what was measured to be the fastest, or else what the cost model takes. */
+tl_status tl__cpu_prepare_as(tl_backend_device *device, const tl_op_desc *op, const tl_operand *operands,
+                             uint32_t input_count, uint32_t output_count, const cpu_asked *asked,
+                             tl_backend_kernel **kernel);
+const cpu_implementation *tl__cpu_implementations(uint32_t op);
 
 static inline bool cpu_present(const cpu_kernel *kernel, int operand) {
     return kernel->operands[operand].desc.dtype != TL_DTYPE_NONE;

@@ -4,6 +4,7 @@
 #endif
 
 #include "backends/cpu/int8.h"
+#include "backends/cpu/kernels.h"
 
 #ifdef TL_CPU_INT8
 
@@ -109,11 +110,39 @@ WITH_AVX512 void tl__cpu_int8_finish(const cpu_int8_rows *rows) {
         finish(rows, false);
 }
 
+/* ---- what the instructions can do at most ---- */
+
+static WITH_VNNI double peak_vnni(int64_t rounds) {
+    __m512i sum[CPU_PEAK_CHAINS];
+    const __m512i x = _mm512_set1_epi8(1);
+    UNROLL for (int i = 0; i < CPU_PEAK_CHAINS; i++)
+        sum[i] = _mm512_setzero_si512();
+    for (int64_t round = 0; round < rounds; round++)
+        UNROLL for (int i = 0; i < CPU_PEAK_CHAINS; i++) {
+            sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
+            CPU_PEAK_KEEP("v", sum[i]);
+        }
+    return 8.0 * 16 * CPU_PEAK_CHAINS * (double)rounds;
+}
+
+static WITH_TILES double peak_amx(int64_t rounds) {
+    return peak_tiles(rounds, 1);
+}
+
+cpu_peak *tl__cpu_int8_peak(const cpu_device *device) {
+    const cpu_int8_way way = tl__cpu_int8_way(device);
+    return way == CPU_INT8_AMX ? peak_amx : way == CPU_INT8_VNNI ? peak_vnni : device->kernels->peak_pairs;
+}
+
 #else
 
 cpu_int8_way tl__cpu_int8_way(const cpu_device *device) {
     (void)device;
     return CPU_INT8_PAIRS;
+}
+
+cpu_peak *tl__cpu_int8_peak(const cpu_device *device) {
+    return device->kernels->peak_pairs;
 }
 
 #endif

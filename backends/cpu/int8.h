@@ -17,6 +17,7 @@ typedef enum cpu_int8_way { CPU_INT8_PAIRS, CPU_INT8_VNNI, CPU_INT8_AMX } cpu_in
 
 /* What the machine has, and the device's instruction set admits: PAIRS is quantised_multiply. */
 cpu_int8_way tl__cpu_int8_way(const cpu_device *device);
+cpu_peak *tl__cpu_int8_peak(const cpu_device *device);
 
 #ifdef TL_CPU_INT8
 void tl__cpu_int8_multiply_vnni(const cpu_block_product *product);

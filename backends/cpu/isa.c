@@ -160,9 +160,31 @@ size_t tl__cpu_cache_size(int level) {
     return size > 0 ? (size_t)size : usual[level - 1];
 }
 
+#ifdef TL_CPU_X86
+/* What /proc/cpuinfo has, too, but that may take milliseconds to open: it asks every processor for its clock. */
+static bool brand(char *name, size_t size) {
+    unsigned words[12];
+    char text[sizeof(words) + 1] = "", *from = text;
+    for (unsigned i = 0; i < 3; i++)
+        if (!__get_cpuid(0x80000002 + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]))
+            return false;
+    memcpy(text, words, sizeof(words));
+    from += strspn(from, " ");
+    for (size_t end = strlen(from); end > 0 && from[end - 1] == ' '; end--)
+        from[end - 1] = '\0';
+    if (*from)
+        snprintf(name, size, "%s", from);
+    return *from != '\0';
+}
+#endif
+
 void tl__cpu_model(char *name, size_t size) {
     char line[256];
     snprintf(name, size, "CPU");
+#ifdef TL_CPU_X86
+    if (brand(name, size))
+        return;
+#endif
     FILE *file = fopen("/proc/cpuinfo", "re");
     if (!file)
         return;

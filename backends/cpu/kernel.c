@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
+#include "backends/cpu/tune.h"
 #include "backends/form.h"
 
 /* What TL_OP_LIST says of each operation. Every operation must have its list of implementations, or this file does
@@ -78,10 +79,18 @@ static const tl_kernel_ops kernel_ops = {sizeof(kernel_ops), bind, enqueue, rele
 
 /* ---- prepare ---- */
 
-static tl_status choose(cpu_kernel *kernel) {
+const cpu_implementation *tl__cpu_implementations(uint32_t op) {
+    return table[op].implementations;
+}
+
+/* The first of the list that accepts; with a name, that one alone. */
+static tl_status try_list(cpu_kernel *kernel, const cpu_asked *asked) {
     const cpu_implementation *list = table[kernel->op.op].implementations;
     tl_status status = TL_UNSUPPORTED;
+    kernel->asked = asked && asked->asked;
     for (; list->name; list++) {
+        if (asked && strcmp(asked->name, list->name) != 0)
+            continue;
         kernel->base.implementation = list->name;
         status = list->prepare(kernel);
         if (status != TL_UNSUPPORTED)
@@ -92,6 +101,15 @@ static tl_status choose(cpu_kernel *kernel) {
         kernel->derived = 0;
         kernel->base.workspace = 0;
     }
+    return status;
+}
+
+/* What was asked for, or else what was found fastest before, or else what the cost model takes. */
+static tl_status choose(cpu_kernel *kernel, const cpu_asked *asked) {
+    const cpu_asked tuned = {asked ? NULL : tl__cpu_tuned(kernel), true};
+    tl_status status = tuned.name ? try_list(kernel, &tuned) : TL_UNSUPPORTED;
+    if (status == TL_UNSUPPORTED)
+        status = try_list(kernel, asked);
     for (uint32_t i = 0; status == TL_OK && i < kernel->count; i++)
         if (cpu_is_constant(kernel, (int)i) && !(kernel->derived & 1u << i))
             status = tl__cpu_constant_copy(kernel, (int)i);
@@ -100,6 +118,12 @@ static tl_status choose(cpu_kernel *kernel) {
 
 tl_status tl__cpu_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
                           uint32_t input_count, uint32_t output_count, tl_backend_kernel **out) {
+    return tl__cpu_prepare_as(base, op, operands, input_count, output_count, NULL, out);
+}
+
+tl_status tl__cpu_prepare_as(tl_backend_device *base, const tl_op_desc *op, const tl_operand *operands,
+                             uint32_t input_count, uint32_t output_count, const cpu_asked *asked,
+                             tl_backend_kernel **out) {
     cpu_device *device = (cpu_device *)base;
     if (op->op >= TL_OP_COUNT)
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: operation %u is not known", (unsigned)op->op);
@@ -114,7 +138,7 @@ tl_status tl__cpu_prepare(tl_backend_device *base, const tl_op_desc *op, const t
     *kernel = (cpu_kernel){.base.ops = &kernel_ops, .device = device, .count = input_count + output_count};
     memcpy(&kernel->op, op, op->size < sizeof(*op) ? op->size : sizeof(*op));
     memcpy(kernel->operands, operands, kernel->count * sizeof(*operands));
-    tl_status status = choose(kernel);
+    tl_status status = choose(kernel, asked);
     if (status != TL_OK) {
         release(&kernel->base);
         return status;

@@ -3,15 +3,15 @@
 noinst_LTLIBRARIES += libtl-cpu.la
 libtl_all_la_LIBADD += libtl-cpu.la
 
-CPU_CPPFLAGS = $(AM_CPPFLAGS) -DTL_BACKEND_BUILTIN
+CPU_CPPFLAGS = $(AM_CPPFLAGS) $(XXHASH_CFLAGS) -DTL_BACKEND_BUILTIN
 CPU_CFLAGS = $(AM_CFLAGS) -fno-math-errno -fno-trapping-math
 
 libtl_cpu_la_CPPFLAGS = $(CPU_CPPFLAGS)
 libtl_cpu_la_CFLAGS = $(CPU_CFLAGS)
 libtl_cpu_la_LIBADD =
 libtl_cpu_la_SOURCES = \
-	backends/axis.h backends/conv2d_shape.h backends/form.h backends/winograd.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
-	%reldir%/measure.c %reldir%/peak.h \
+	backends/axis.h backends/cache.h backends/conv2d_shape.h backends/form.h backends/tuned.h backends/winograd.h %reldir%/cpu.h %reldir%/cpu.c %reldir%/kernel.c %reldir%/constant.c %reldir%/isa.c %reldir%/parallel.c \
+	%reldir%/measure.c %reldir%/peak.h %reldir%/tune.h %reldir%/tune.c %reldir%/tune_time.c \
 	%reldir%/kernels.h %reldir%/elementwise.h %reldir%/flat.h %reldir%/vector.h %reldir%/channels.h \
 	%reldir%/pool.h %reldir%/pool_common.h %reldir%/batchnorm_common.h %reldir%/batchnorm_common.c \
 	%reldir%/gemm.h %reldir%/gemm_tile.h %reldir%/conv2d.h %reldir%/conv2d_walk.c %reldir%/conv2d_pack.c \

@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/bf16.h"
+#include "backends/cpu/int8.h"
 #include "backends/cpu/kernels.h"
 
 /* Many short turns, of which each thread's median counts: on a busy machine few are interrupted, and the first, in which the
@@ -12,7 +13,7 @@
 #define SECONDS 0.1
 
 typedef struct measured {
-    double (*peak)(int64_t rounds);
+    cpu_peak *peak;
     double rates[CPU_MAX_THREADS]; /* operations a second */
 } measured;
 
@@ -43,10 +44,23 @@ static void body(void *user, int64_t first, int64_t last, int thread) {
     }
 }
 
+static cpu_peak *peak_of(const cpu_device *device, int32_t dtype) {
+    switch (dtype) {
+    case TL_DTYPE_F32:
+        return device->kernels->peak_f32;
+    case TL_DTYPE_BF16:
+        return tl__cpu_bf16_peak(device);
+    case TL_DTYPE_U8:
+        return tl__cpu_int8_peak(device);
+    default:
+        return NULL;
+    }
+}
+
 tl_status tl__cpu_peak(tl_backend_device *base, int32_t dtype, double *flops) {
     const cpu_device *device = (const cpu_device *)base;
-    measured m = {.peak = dtype == TL_DTYPE_BF16 ? device->kernels->peak_bf16 : device->kernels->peak_f32};
-    if ((dtype != TL_DTYPE_F32 && dtype != TL_DTYPE_BF16) || m.peak(1) <= 0)
+    measured m = {.peak = peak_of(device, dtype)};
+    if (!m.peak || m.peak(1) <= 0)
         return tl__cpu_fail(device, TL_UNSUPPORTED, "cpu: %s has no instructions that multiply numbers of type %d",
                             tl__cpu_isa_title(device->isa), (int)dtype);
     tl__cpu_parallel(device, device->threads, 1, body, &m);

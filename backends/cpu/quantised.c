@@ -20,6 +20,7 @@ typedef __m512i lanes;
 #define STORE(p, x) _mm512_storeu_si512(p, x)
 #define PAIR(x) _mm512_set1_epi32(x)
 #define MULTIPLY_ADD(sum, x, y) _mm512_add_epi32(sum, _mm512_madd_epi16(x, y))
+#define KEEP(x) CPU_PEAK_KEEP("v", x)
 #elif defined(__AVX2__)
 typedef __m256i lanes;
 #define LANES 8
@@ -27,6 +28,7 @@ typedef __m256i lanes;
 #define STORE(p, x) _mm256_storeu_si256((__m256i *)(p), x)
 #define PAIR(x) _mm256_set1_epi32(x)
 #define MULTIPLY_ADD(sum, x, y) _mm256_add_epi32(sum, _mm256_madd_epi16(x, y))
+#define KEEP(x) CPU_PEAK_KEEP("x", x)
 #elif defined(__SSE2__)
 typedef __m128i lanes;
 #define LANES 4
@@ -34,6 +36,7 @@ typedef __m128i lanes;
 #define STORE(p, x) _mm_storeu_si128((__m128i *)(p), x)
 #define PAIR(x) _mm_set1_epi32(x)
 #define MULTIPLY_ADD(sum, x, y) _mm_add_epi32(sum, _mm_madd_epi16(x, y))
+#define KEEP(x) CPU_PEAK_KEEP("x", x)
 #endif
 
 #ifdef LANES
@@ -92,6 +95,21 @@ void CPU_NAME(quantised_multiply)(const cpu_block_product *p) {
     for (; row < p->rows; row++)
         multiply_rows(p, row, 1);
 }
+
+double CPU_NAME(peak_pairs)(int64_t rounds) {
+    lanes sum[CPU_PEAK_CHAINS];
+    const lanes x = PAIR(0x00010001);
+#pragma GCC unroll 16
+    for (int i = 0; i < CPU_PEAK_CHAINS; i++)
+        sum[i] = PAIR(i);
+    for (int64_t round = 0; round < rounds; round++)
+#pragma GCC unroll 16
+        for (int i = 0; i < CPU_PEAK_CHAINS; i++) {
+            sum[i] = MULTIPLY_ADD(sum[i], x, sum[i]); /* of what changes, or the product would be made once */
+            KEEP(sum[i]);
+        }
+    return 4.0 * CPU_PEAK_CHAINS * LANES * (double)rounds;
+}
 #else
 void CPU_NAME(quantised_multiply)(const cpu_block_product *p) {
     for (int row = 0; row < p->rows; row++) {
@@ -107,6 +125,11 @@ void CPU_NAME(quantised_multiply)(const cpu_block_product *p) {
         }
         memcpy(sums, sum, sizeof sum);
     }
+}
+
+double CPU_NAME(peak_pairs)(int64_t rounds) {
+    (void)rounds;
+    return 0;
 }
 #endif
 

@@ -61,9 +61,11 @@ static inline int64_t cpu_tiles_weight_bytes(const cpu_conv2d_shape *s) {
     return CPU_WINOGRAD_PLANES * s->channels * s->out_channels * (int64_t)sizeof(float);
 }
 
-static inline bool cpu_tiles_pay(const cpu_conv2d_shape *s) {
-    return cpu_tiles_of(s).count >= (cpu_tiles_weight_bytes(s) < CPU_TILES_LARGE ? CPU_TILES_FEWEST
-                                                                                 : CPU_TILES_FEWEST_FOR_LARGE);
+/* Whether a gradient is thought to be faster so, unless the user or what was measured says that it is to be so. */
+static inline bool cpu_tiles_pay(const cpu_kernel *kernel, const cpu_conv2d_shape *s) {
+    const bool large = cpu_tiles_weight_bytes(s) >= CPU_TILES_LARGE;
+    return kernel->asked || kernel->device->winograd == CPU_WINOGRAD_ALWAYS ||
+           cpu_tiles_of(s).count >= (large ? CPU_TILES_FEWEST_FOR_LARGE : CPU_TILES_FEWEST);
 }
 
 /* Whether the kernel may round so coarsely; 3x3 taps, stride 1, whole vectors of channels; and if taps are apart, whether

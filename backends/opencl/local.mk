@@ -27,10 +27,12 @@ EXTRA_DIST += $(OPENCL_KERNELS) tools/embed.sh
 CLEANFILES += %reldir%/sources.c
 
 OPENCL_SOURCES = \
+	backends/cache.h \
 	backends/axis.h \
 	backends/conv2d_shape.h \
 	backends/form.h \
 	backends/half.h \
+	backends/tuned.h \
 	backends/winograd.h \
 	%reldir%/adam.c \
 	%reldir%/add.c \

@@ -62,8 +62,7 @@ typedef struct opencl_device {
     cl_command_queue blas_queue; /* blas.c's, with what follows */
     bool blas_used;
     int blas_trust;              /* opencl_trust */
-    struct opencl_tuned *tuned;  /* tune_store.c's, with what follows */
-    bool tuned_known;            /* the file was looked for */
+    struct tuned_store *tuned;   /* tune_store.c's; NULL: the file was not looked for */
 } opencl_device;
 
 struct tl_backend_buffer {

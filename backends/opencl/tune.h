@@ -1,12 +1,10 @@
-/* tune.h: which implementation a convolution has is measured by `tl tune`, kept on disk, and asked for by prepare.
- *
- * One file of the cache for each device: its identity (name, driver, libtl's version) in the first line, then a line for
- * each form, its fields parted by tabs: form, implementation, seconds. A form names sizes and attributes of the operation,
- * not the number of images: an image's result must not depend on the batch that it is in. */
+/* tune.h: which implementation a convolution has is measured by `tl tune`, kept on disk, and asked for by prepare; see
+ * backends/tuned.h. */
 #ifndef TL_OPENCL_TUNE_H
 #define TL_OPENCL_TUNE_H
 
 #include "backends/opencl/opencl.h"
+#include "backends/tuned.h"
 
 /* What was remembered for the kernel's form, or NULL. */
 const char *tl__opencl_tuned(opencl_kernel *kernel);
@@ -20,16 +18,9 @@ tl_status tl__opencl_tuned_each(const tl_host *host, uint32_t index, int forget,
 
 /* ---- tune_store.c ---- */
 
-typedef struct opencl_tuned {
-    struct opencl_tuned *next;
-    char form[128], implementation[64];
-    double seconds;
-    bool fresh; /* measured since the device was opened */
-} opencl_tuned;
-
 /* The device's results, read where they were not yet; NULL: none. */
-opencl_tuned *tl__opencl_tuned_list(opencl_device *device);
-opencl_tuned *tl__opencl_tuned_find(opencl_device *device, const char *form);
+tuned_choice *tl__opencl_tuned_list(opencl_device *device);
+tuned_choice *tl__opencl_tuned_find(opencl_device *device, const char *form);
 /* Remembers, now and on disk. TL_ERROR_MEMORY; TL_ERROR_IO where nothing can be kept. */
 tl_status tl__opencl_tuned_keep(opencl_device *device, const char *form, const char *implementation, double seconds);
 

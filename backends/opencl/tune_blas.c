@@ -72,7 +72,7 @@ static tl_status set(opencl_device *device, const kind *k, int which) {
 tl_status tl__opencl_tuned_blas(opencl_device *device) {
     tl_status status = TL_OK;
     for (int k = 0; k < KINDS; k++) {
-        const opencl_tuned *t = tl__opencl_tuned_find(device, kinds[k].kernel);
+        const tuned_choice *t = tl__opencl_tuned_find(device, kinds[k].kernel);
         for (int i = 0; t && i < kinds[k].set_count; i++)
             if (strcmp(kinds[k].sets[i].name, t->implementation) == 0) {
                 tl_status set_status = set(device, &kinds[k], i);
@@ -260,7 +260,7 @@ static tl_status measure_routine(opencl_device *device, const tl_tuning *tuning)
 }
 
 tl_status tl__opencl_tune_blas(opencl_device *device, const tl_tuning *tuning) {
-    const opencl_tuned *before = tl__opencl_tuned_find(device, kinds[ROUTINE].kernel);
+    const tuned_choice *before = tl__opencl_tuned_find(device, kinds[ROUTINE].kernel);
     if (before && before->fresh)
         return TL_OK;
     tl_status status = before ? tl__opencl_tuned_blas(device) : TL_OK;

@@ -148,7 +148,9 @@ tl_status tl__graph_mark_exact(tl__graph *graph) {
     bool any = false;
     for (size_t n = 0; n < graph->node_count; n++)
         any |= masks(&graph->nodes[n]) || (!graph->nodes[n].dead && graph->nodes[n].op.statistics == TL_STATISTICS_BATCH);
-    if (!any)
+    for (size_t n = 0; n < graph->node_count; n++)
+        graph->nodes[n].op.exact = graph->observe;
+    if (!any || graph->observe)
         return TL_OK;
     bool *frozen = tl__calloc(graph->context, graph->node_count + 1, sizeof *frozen);
     if (!frozen)

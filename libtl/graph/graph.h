@@ -41,6 +41,7 @@ typedef struct tl__value {
     tl__flat flat;             /* FLAT */
     tl__constant_source *constant; /* CONSTANT */
     bool keep;                 /* is read after a run: stays in the arena to the end */
+    bool observed;             /* graph->observe: would be stored in 8 bits */
     const char *name;          /* for messages; owned by the graph; may be NULL */
 } tl__value;
 
@@ -82,7 +83,7 @@ typedef struct tl__graph {
     tl_dtype storage; /* of what is computed on the way to the value stored_to; 0: f32, as everywhere else */
     int stored_to;
     const tl__range *ranges; /* storage u8: by value as drawn; NULL: made up, for a plan that is not run */
-    bool observe;            /* storage u8: what would be stored so is kept, in f32 */
+    bool observe;            /* storage u8: what would be stored so stays in f32, to be looked at as the plan runs */
     tl_status status;
 } tl__graph;
 
@@ -173,8 +174,8 @@ tl_status tl__graph_lower(tl__graph *graph);
  * for what is computed before anything trains or varies, and for all of a graph in which no gradient is masked by the
  * sign of a value or by which of several is the largest, and nothing is normalised by its batch's statistics: that spreads
  * one image's errors over the others, and the faster ways also hold more memory beside a training's (ResNet-50 in
- * batches of 32: 478 MB against 385). Gradients are never exact: masks are of the forward
- * pass. TL_ERROR_MEMORY. */
+ * batches of 32: 478 MB against 385). For the latter reason all is exact in a graph that is observed. Gradients are never
+ * exact: masks are of the forward pass. TL_ERROR_MEMORY. */
 tl_status tl__graph_mark_exact(tl__graph *graph);
 
 /* The opposite for one node, where a backend does not take it whole: appends the parts to the graph and kills the

@@ -63,7 +63,7 @@ static void lower(const lowering *l) {
         if (!l->lowered[v])
             continue;
         if (graph->observe)
-            graph->values[v].keep = true;
+            graph->values[v].observed = true;
         else
             graph->values[v].desc.dtype = graph->storage;
         l->ranges[v] = graph->ranges ? graph->ranges[v] : (tl__range){-1, 1};

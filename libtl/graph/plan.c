@@ -160,6 +160,18 @@ tl_status tl__plan_run(tl__plan *plan) {
     return tl__device_queue_flush(plan->options.device, plan->options.arena->queue);
 }
 
+tl_status tl__plan_run_observed(tl__plan *plan, void *user, tl_status (*each)(void *user, int value)) {
+    TL__TRY(bind(plan));
+    for (size_t s = 0; s < plan->step_count; s++) {
+        const tl__step *step = &plan->steps[s];
+        const tl__node *node = &plan->graph->nodes[step->node];
+        TL__TRY(run_step(plan, step));
+        for (int i = 0; step->kernel && i < TL_MAX_OUTPUTS; i++)
+            if (node->out[i] >= 0 && plan->graph->values[node->out[i]].observed)
+                TL__TRY(each(user, node->out[i]));
+    }
+    return TL_OK;
+}
 
 tl_status tl__plan_run_timed(tl__plan *plan, void *user,
                              void (*each)(void *user, const char *node, const char *op, const char *implementation,

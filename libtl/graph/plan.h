@@ -43,6 +43,10 @@ tl_status tl__plan_read(tl__plan *plan, int value, void *data);        /* a kept
 const tl__value *tl__plan_value(const tl__plan *plan, int value);
 const tl__graph *tl__plan_graph(const tl__plan *plan);
 
+/* Runs, and tells of each observed value when it has just been computed and tl__plan_read can have it: later its place is
+ * another one's. A failure of `each` ends the run. */
+tl_status tl__plan_run_observed(tl__plan *plan, void *user, tl_status (*each)(void *user, int value));
+
 /* Runs with a wait after each node, and tells how long each took. */
 tl_status tl__plan_run_timed(tl__plan *plan, void *user,
                              void (*each)(void *user, const char *node, const char *op, const char *implementation,

@@ -1,5 +1,5 @@
-/* Trials whose activations are stored in 16 bits, as a plan stores those of a frozen part. The reference computes with
- * the same rounded values in f32. */
+/* Trials whose activations are stored in 16 or 8 bits, as a plan stores those of a frozen part. The reference computes with
+ * the same values rounded to 16 bits in f32, with bytes as they are. */
 #include <math.h>
 #include <string.h>
 
@@ -58,6 +58,53 @@ tl_status tl__trial_store(tl__trial *trial, tl_dtype dtype, bool output_too, tl_
         if (trial->shares[o] >= 0 &&
             !tl__desc_equal(&stored->desc[trial->shares[o]], &stored->desc[rule->input_count + o]))
             trial->shares[o] = stored->shares[o] = -1;
+    return TL_OK;
+}
+
+/* ---- in 8 bits ---- */
+
+/* Most numbers fit, and some are beyond both ends. */
+static void set_quantum(tl__trial *stored, int i) {
+    const int64_t *w = stored->desc[1].shape;
+    const bool sums = stored->op.op == TL_OP_CONV2D && i >= stored->rule->input_count;
+    stored->op.step[i] = sums ? 0.008f * sqrtf((float)(w[1] * w[2] * w[3])) : 0.008f;
+    stored->op.zero[i] = sums && stored->op.relu ? 0 : 117;
+}
+
+static tl_status quantise_input(const tl__trial *trial, int i, tl__trial *stored) {
+    const float *from = trial->data[i];
+    const int64_t count = tl__desc_count(&trial->desc[i]);
+    uint8_t *to = tl__alloc(trial->context, (size_t)count);
+    if (!to)
+        return TL_ERROR_MEMORY;
+    for (int64_t k = 0; k < count; k++) {
+        const float x = rintf(from[k] / stored->op.step[i]) + (float)stored->op.zero[i];
+        to[k] = (uint8_t)(x > 0 ? x < 255 ? x : 255 : 0);
+    }
+    stored->data[i] = to;
+    return TL_OK;
+}
+
+tl_status tl__trial_quantise(const tl__trial *trial, bool output_too, tl__trial *stored) {
+    const tl__op_rule *rule = trial->rule;
+    *stored = *trial;
+    for (int i = 0; i < tl__trial_operands(trial); i++) {
+        const bool input = i < rule->input_count;
+        if (is_activation(trial, i) && (input || output_too || trial->op.op == TL_OP_NORMALIZE)) {
+            set_quantum(stored, i);
+            if (input)
+                TL__TRY(quantise_input(trial, i, stored));
+            stored->desc[i].dtype = TL_DTYPE_U8;
+        } else if (input && tl__trial_may_be_constant(trial->op.op, i)) {
+            stored->constant[i] = trial->data[i] != NULL;
+        } else if (!input && (rule->optional_outputs >> (i - rule->input_count) & 1)) {
+            stored->desc[i] = (tl_tensor_desc){0};
+        }
+    }
+    for (int o = 0; o < rule->output_count; o++)
+        if (stored->shares[o] >= 0 &&
+            !tl__desc_equal(&stored->desc[stored->shares[o]], &stored->desc[rule->input_count + o]))
+            stored->shares[o] = -1;
     return TL_OK;
 }
 

@@ -60,11 +60,13 @@ tl_status tl__trial_run(tl_device *device, tl_backend_queue *queue, const tl__tr
 
 /* ---- store.c ---- */
 
-/* Whether its activations can be stored in 16 bits: operations of a frozen part. */
+/* Whether its activations can be stored in 16 or 8 bits: operations of a frozen part. */
 bool tl__trial_storable(uint32_t op);
 /* *stored becomes the trial with its activations in such a type, the output only with `output_too` or where
  * no input is one; the trial's own values are rounded to what that type holds. To be ended by tl__trial_unstore in any case. TL_ERROR_MEMORY. */
 tl_status tl__trial_store(tl__trial *trial, tl_dtype dtype, bool output_too, tl__trial *stored);
+/* The same in 8 bits, without outputs that only training needs, and with constants wherever an operand may be one. */
+tl_status tl__trial_quantise(const tl__trial *trial, bool output_too, tl__trial *stored);
 void tl__trial_unstore(const tl__trial *trial, tl__trial *stored);
 void tl__trial_result_widen(const tl__trial *stored, tl__trial_result *result); /* 16 bits to f32, in place */
 /* Lets the bounds grow by what storing `wanted` rounds. */

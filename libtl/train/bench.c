@@ -112,11 +112,19 @@ static tl_status measure_layers(bench *b) {
 
 /* What the arithmetic that the network runs in can do. */
 static void measure_peak(const bench *b, tl_device *device, tl_bench_result *result) {
-    bool narrow = b->runner && b->options.precision == TL_PRECISION_BF16;
-    result->peak_type = "bf16";
-    result->peak_flops = narrow ? tl__device_peak(device, TL_DTYPE_BF16) : 0;
-    if (result->peak_flops > 0)
-        return;
+    static const struct {
+        tl_precision precision;
+        tl_dtype dtype;
+        const char *name;
+    } narrow[] = {{TL_PRECISION_BF16, TL_DTYPE_BF16, "bf16"}, {TL_PRECISION_INT8, TL_DTYPE_U8, "int8"}};
+    for (size_t i = 0; i < TL__COUNT(narrow) && b->runner; i++) {
+        if (b->options.precision != narrow[i].precision)
+            continue;
+        result->peak_flops = tl__device_peak(device, narrow[i].dtype);
+        result->peak_type = narrow[i].name;
+        if (result->peak_flops > 0)
+            return;
+    }
     result->peak_flops = tl__device_peak(device, TL_DTYPE_F32);
     result->peak_type = result->peak_flops > 0 ? "fp32" : NULL;
 }

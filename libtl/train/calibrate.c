@@ -68,7 +68,9 @@ static tl_status make_plan(observer *o, tl_context *context, const tl__draw_opti
     return o->values ? TL_OK : TL_ERROR_MEMORY;
 }
 
-static tl_status observe_value(observer *o, int v, const tl__value *value) {
+static tl_status observe_value(void *user, int v) {
+    const observer *o = user;
+    const tl__value *value = tl__plan_value(o->plan, v);
     tl__range *range = &o->made->ranges[v];
     const int64_t count = tl__desc_count(&value->desc);
     float low = range->low, high = range->high, sum = 0;
@@ -89,12 +91,7 @@ static tl_status observe_value(observer *o, int v, const tl__value *value) {
 static tl_status observe(observer *o, const uint8_t *rgb, int count) {
     for (int i = 0; i < count; i++, rgb += o->image_bytes) {
         TL__TRY(tl__plan_write(o->plan, o->input, rgb));
-        TL__TRY(tl__plan_run(o->plan));
-        for (size_t v = 0; v < o->made->count; v++) {
-            const tl__value *value = tl__plan_value(o->plan, (int)v);
-            if (value->kind == TL__VALUE_COMPUTED && value->keep && o->plan->value_slots[v][TL__DEVICE] >= 0)
-                TL__TRY(observe_value(o, (int)v, value));
-        }
+        TL__TRY(tl__plan_run_observed(o->plan, o, observe_value));
         if (tl__cancelled(o->made->context))
             return tl__fail(o->made->context, TL_CANCELLED, "cancelled while calibrating");
     }

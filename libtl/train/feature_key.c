@@ -81,7 +81,8 @@ static tl_status trace(tracer *t, const tl__cut *cut) {
     return TL_OK;
 }
 
-/* Our own CPU backend chooses by shape and identity alone. Others may have been tuned: what they chose counts too. */
+/* Our own CPU backend chooses by shape and identity alone, of which what it was tuned to is a part. What others chose counts
+ * by name. */
 static tl_status hash_implementations(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, char text[33]) {
     tl__hash hash = {0, 0};
     tl__runner *runner;

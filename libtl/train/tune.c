@@ -50,6 +50,7 @@ static tl_status inference(tuning *t, tl_precision precision) {
         status = tl__engine_set_precision(engine, precision);
     if (status == TL_OK) {
         engine->measure = true;
+        draw.batch = tl__engine_chunk(engine, draw.batch); /* as many at once as inference takes */
         status = tl__runner_create(engine, &draw, TL__PART_WHOLE, NULL, &runner);
     }
     if (status == TL_OK)

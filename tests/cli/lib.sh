@@ -3,7 +3,7 @@
 set -u
 LC_ALL=C
 export LC_ALL
-unset NO_COLOR TL_CPU_ISA TL_BACKEND_PATH
+unset NO_COLOR TL_CPU_ISA TL_CPU_CACHE TL_BACKEND_PATH
 tl=$TL_TEST_BUILD/tl
 draw=$TL_TEST_BUILD/tests/cli/draw
 work=$(mktemp -d "${TMPDIR:-/tmp}/tl-cli-XXXXXX") || exit 99

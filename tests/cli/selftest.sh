@@ -11,6 +11,9 @@ prints_like '^cpu: .*, against the CPU backend$'
 for operation in $operations; do
     prints_like "^$operation +[2-9][0-9] +[0-9]+ +0\.[0-9]{3}  ok +[a-z]"
 done
+for operation in normalize conv2d maxpool2d avgpool2d; do
+    prints_like "^$operation u8 +[2-9][0-9] +[0-9]+ +0\.000  ok +[a-z]"
+done
 prints_like '^23 operations in [0-9]+ cases: 0 wrong, 0 on the CPU; '
 check_not "no word on stderr" test -s err
 

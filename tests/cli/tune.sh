@@ -4,13 +4,13 @@
 mkdir backends && cp "$TL_TEST_BUILD/tests/plugin/.libs/fake.so" backends || exit 99
 small="resnet18 --batch 1 --size 32"
 
-run 1 "the CPU has nothing to choose" tune cpu $small
-says 'tl: cpu: its backend has nothing to choose'
 run 2 "which device" tune
 run 2 "one network at a time" tune cpu resnet18 resnet34
 run 2 "list and forget" tune --list --forget all
 run 2 "forget has its device" tune --forget all cpu
 run 2 "no such network" tune cpu resnet51
+check_not "no word of a file of choices" grep -q damaged err
+check_not "nor a folder for one" test -e "$XDG_CACHE_HOME/libtl/cpu"
 run 1 "list: no such device" tune --list gpu9
 run 1 "forget: no such device" tune --forget gpu9
 says 'tl: no device "gpu9"'
@@ -58,6 +58,46 @@ TL_FAKE_TUNED=fail
 run 1 "what cannot be read" tune --list
 says 'tl: fake: nothing can be read, on demand'
 unset TL_FAKE_TUNED
+
+# The CPU's own: what training needs beside inference, but no choice where forward passes are to be exact.
+unset TL_BACKEND_PATH
+run 0 "the CPU" tune cpu $small -v
+prints_like '^  conv2d 8x8x64 -> 8x8x64 3x3 s1,1 p1,1 d1,1 g1 +(winograd|gemm) +[0-9.]+ ms$'
+prints_like '^  conv2d_grad_input 8x8x64 -> 8x8x64 3x3 s1,1 p1,1 d1,1 g1 +(winograd|gemm) +[0-9.]+ ms$'
+prints_like '^  conv2d_grad_weight 8x8x64 -> 8x8x64 3x3 s1,1 p1,1 d1,1 g1 +(winograd|gemm) +[0-9.]+ ms$'
+says_like '^layer1\.0\.conv1 \(conv2d\): winograd takes [0-9.]+ ms$'
+says_like '^layer1\.0\.conv1 \(conv2d\): gemm takes [0-9.]+ ms$'
+check_not "none where exact" grep -q exact out
+choices=$(grep -c '^  ' out)
+cp out measured
+run 0 "its choices are kept" tune --list cpu
+sed 1d out >kept
+check "they are those that were made" cmp measured kept
+"$draw" data 4 disc square || exit 99
+{ small_ini | sed 's/^width.*/width = 1/'; printf '[stage head]\nepochs = 1\n'; } >run.ini
+run 0 "features with these choices" train run.ini -o tuned
+says_like '^features  6/6  [0-9.]+ images/s'
+run 0 "are found with them" train run.ini -o again
+says 'features  8/8 from cache'
+run 0 "and are what is computed without a cache" train run.ini -o none -s data.cache=none
+check "the same weights" cmp tuned/model.safetensors none/model.safetensors
+file=$(ls "$XDG_CACHE_HOME"/libtl/cpu/tuned-*)
+cp "$file" whole
+sed 's/3x3/5x5/' whole >"$file"
+run 0 "a file that was changed is as good as none" train run.ini -o damaged
+says_like '^tl: warning: cpu: tuned-[0-9a-f]+: this file of choices is damaged, and none is used: measure again with tl tune$'
+says_like '^features  6/6  [0-9.]+ images/s'
+run 0 "forget it" tune --forget cpu
+says '0 forgotten'
+check_not "the file is gone" test -e "$file"
+cp whole "$file"
+TL_CPU_WINOGRAD=0 "$tl" tune cpu $small >out 2>err
+says '0 choices after 0 measurements, kept for cpu'
+run 0 "forget" tune --forget cpu
+says "$choices forgotten"
+check_not "the file is gone" test -e "$file"
+run 0 "features as at first" train run.ini -o first
+says 'features  8/8 from cache'
 
 # OpenCL's, where there is a device.
 TL_BACKEND_PATH=$TL_TEST_BUILD/backends/opencl/.libs TL_OPENCL_CACHE=$work/cache

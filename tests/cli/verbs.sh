@@ -82,7 +82,8 @@ for key in images_per_second best_images_per_second resident_bytes ready_seconds
     prints_like "^  \"$key\": "
 done
 prints_like '"peak_type": "fp32"'
-run 0 "bench --layers, training the head" bench resnet18 --batch 2 --size 32 --mode head --layers
+run 0 "bench --layers, in int8" bench resnet18 --batch 2 --size 32 --precision int8 --layers
+prints_like ' G(FL)?OP/s, [0-9]+ % of the [0-9.]+ that its arithmetic can do in (int8|fp32)$'
 prints_like '^node .* peak$'
 prints_like 'conv2d .*%$'
 prints_like '^all .*%$'

@@ -68,6 +68,12 @@ static void test_options(void) {
          "properties: %s", p.description);
     double flops = 0, untouched = -1;
     t_ok(handle->ops->peak(handle, TL_DTYPE_F32, &flops) == TL_OK && flops > 0, "the peak is measured: %g", flops);
+    static const int32_t narrow[] = {TL_DTYPE_BF16, TL_DTYPE_U8};
+    for (int i = 0; i < 2; i++) {
+        double more = 0;
+        const tl_status status = handle->ops->peak(handle, narrow[i], &more);
+        t_ok(status == TL_OK ? more > 0 : status == TL_UNSUPPORTED && more == 0, "that of type %d is %g", (int)narrow[i], more);
+    }
     t_ok(handle->ops->peak(handle, TL_DTYPE_F64, &untouched) == TL_UNSUPPORTED && untouched == -1, "of numbers it has kernels for");
     t_ok(t_device_close(device) == 0, "a device gives everything back");
 }

@@ -74,6 +74,8 @@ static const char *host_option(void *user, const char *name) {
         return device->threads;
     if (device && !device->backend && strcmp(name, "winograd") == 0)
         return getenv("TL_CPU_WINOGRAD");
+    if ((!device || !device->backend) && strcmp(name, "cache") == 0) /* what a user measured is not to matter here */
+        return getenv("TL_CPU_CACHE") ? getenv("TL_CPU_CACHE") : "none";
     if (device && device->backend) {
         char variable[64];
         snprintf(variable, sizeof(variable), "TL_%s_%s", device->backend, name);

@@ -20,6 +20,7 @@ TL_OPS_TESTS = %reldir%/accept \
 	%reldir%/conv2d_grad_input \
 	%reldir%/conv2d_grad_weight \
 	%reldir%/cpu_device \
+	%reldir%/cpu_tune \
 	%reldir%/cross_entropy \
 	%reldir%/dice \
 	%reldir%/dropout \
@@ -71,6 +72,8 @@ TESTS += $(TL_OPS_TESTS)
 %canon_reldir%_accept_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_cpu_device_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_cpu_device_LDADD = $(TL_OPS_LDADD)
+%canon_reldir%_cpu_tune_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_cpu_tune_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_concat_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_concat_LDADD = $(TL_OPS_LDADD)
 %canon_reldir%_upsample2d_CFLAGS = $(TL_TEST_CFLAGS)

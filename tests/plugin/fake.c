@@ -18,6 +18,7 @@
  *   wrong=OP:HOW     its results are wrong: a `value` is off by 0.01 or, `slightly`, by 1e-5 of itself, `nothing` is
  *                    written, a byte `beyond` the output is, or it is `unsteady`, other at every second run
  *   bf16=1           it takes bf16 in place of f32
+ *   int8=1           it takes bytes in place of f32 in maxpool2d
  *   memory=N         no more than so many bytes in buffers (0: without end)
  *   remark=TEXT      says this besides its devices
  *   kernel=nothing|noops|nobind|noenqueue|norelease|status         what prepare gives

@@ -44,8 +44,9 @@ typedef struct fake_kernel {
     fake_arithmetic run;
     fake_call call;
     tl_op_desc op;
-    bool constant[FAKE_MAX_OPERANDS], is_half[FAKE_MAX_OPERANDS], bound;
-    void *half[FAKE_MAX_OPERANDS]; /* where an operand is bf16: its own memory, call.data being f32 */
+    bool constant[FAKE_MAX_OPERANDS], bound;
+    int stored[FAKE_MAX_OPERANDS];   /* bytes of an element where those are fewer than the arithmetic's; 0: as they are */
+    void *narrow[FAKE_MAX_OPERANDS]; /* where an operand is stored so: its own memory, call.data being f32 */
     char wrong[16]; /* how its results are to be wrong; "" if not */
     long runs;
     int waiting;

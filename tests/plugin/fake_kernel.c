@@ -24,6 +24,11 @@ static uint64_t desc_bytes(const tl_tensor_desc *desc) {
     return bytes;
 }
 
+static uint64_t stored_bytes(const fake_kernel *kernel, uint32_t i) {
+    const uint64_t bytes = desc_bytes(&kernel->call.desc[i]);
+    return kernel->stored[i] ? bytes / sizeof(float) * (uint64_t)kernel->stored[i] : bytes;
+}
+
 tl_status fake_kernel_bind(tl_backend_kernel *base, const tl_view *views) {
     fake_kernel *kernel = (fake_kernel *)base;
     fake_device *device = kernel->device;
@@ -36,13 +41,13 @@ tl_status fake_kernel_bind(tl_backend_kernel *base, const tl_view *views) {
         if (kernel->constant[i] || kernel->call.desc[i].dtype == TL_DTYPE_NONE)
             continue;
         const char *fault = fake_view_fault(device, &views[i]);
-        uint64_t bytes = desc_bytes(&kernel->call.desc[i]) / (kernel->is_half[i] ? 2 : 1);
+        uint64_t bytes = stored_bytes(kernel, i);
         if (!fault && views[i].bytes < bytes)
             fault = "a view is smaller than its operand";
         if (fault)
             return fake_wrong(device, fault);
-        if (kernel->is_half[i])
-            kernel->half[i] = views[i].buffer->data + views[i].offset;
+        if (kernel->stored[i])
+            kernel->narrow[i] = views[i].buffer->data + views[i].offset;
         else
             kernel->call.data[i] = views[i].buffer->data + views[i].offset;
     }
@@ -70,7 +75,7 @@ void fake_kernel_release(tl_backend_kernel *base) {
     if (kernel->waiting)
         fake_wrong(device, "a kernel is released while it waits");
     for (int i = 0; i < FAKE_MAX_OPERANDS; i++)
-        if (kernel->constant[i] || kernel->is_half[i])
+        if (kernel->constant[i] || kernel->stored[i])
             device->host->release(device->host->user, kernel->call.data[i]);
     device->kernels--;
     device->host->release(device->host->user, kernel);
@@ -87,10 +92,10 @@ static void spoil(fake_kernel *kernel) {
         *middle *= 1.00001f;
     if (strcmp(kernel->wrong, "nothing") == 0)
         memset(data, 0xff, bytes);
-    if (strcmp(kernel->wrong, "beyond") == 0 && !kernel->is_half[call->inputs])
+    if (strcmp(kernel->wrong, "beyond") == 0 && !kernel->stored[call->inputs])
         data[bytes + 3] ^= 1;
     else if (strcmp(kernel->wrong, "beyond") == 0)
-        ((unsigned char *)kernel->half[call->inputs] + bytes / 2)[3] ^= 1;
+        ((unsigned char *)kernel->narrow[call->inputs] + stored_bytes(kernel, call->inputs))[3] ^= 1;
     if (strcmp(kernel->wrong, "unsteady") == 0 && kernel->runs % 2)
         *middle = 0;
 }
@@ -111,14 +116,25 @@ static float widen(uint16_t half) {
     return x;
 }
 
+static uint8_t narrow_byte(float x, const tl_op_desc *op, uint32_t i) {
+    const float y = x / op->step[i] + (float)op->zero[i];
+    return (uint8_t)(y > 0 ? y < 255 ? y + 0.5f : 255 : 0);
+}
+
 static void exchange(fake_kernel *kernel, bool back) {
+    const tl_op_desc *op = &kernel->op;
     for (uint32_t i = 0; i < kernel->call.inputs + kernel->call.outputs; i++) {
-        uint16_t *half = kernel->half[i];
+        uint16_t *half = kernel->narrow[i];
+        uint8_t *byte = kernel->narrow[i];
         float *x = kernel->call.data[i];
         if (!half || (i < kernel->call.inputs) == back)
             continue;
         for (uint64_t n = 0; n < desc_bytes(&kernel->call.desc[i]) / sizeof *x; n++)
-            if (back)
+            if (kernel->stored[i] == 1 && back)
+                byte[n] = narrow_byte(x[n], op, i);
+            else if (kernel->stored[i] == 1)
+                x[n] = (float)(byte[n] - op->zero[i]) * op->step[i];
+            else if (back)
                 half[n] = narrow(x[n]);
             else
                 x[n] = widen(half[n]);
@@ -179,22 +195,28 @@ static tl_status odd_kernel(fake_device *device, fake_kernel *kernel, tl_backend
     return strcmp(what, "status") == 0 ? (tl_status)7 : TL_OK;
 }
 
-static tl_status keep_operand(fake_kernel *kernel, uint32_t i, const tl_operand *operand, bool is_half) {
+static tl_status keep_operand(fake_kernel *kernel, uint32_t i, const tl_operand *operand, int stored) {
     kernel->call.desc[i] = operand->desc;
     if (operand->constant)
         return keep_constant(kernel, i, operand->constant);
-    if (!is_half)
+    if (!stored)
         return TL_OK;
     kernel->call.data[i] = fake_take(kernel->device, desc_bytes(&operand->desc), 64);
-    kernel->is_half[i] = kernel->call.data[i] != NULL;
-    return kernel->is_half[i] ? TL_OK : TL_ERROR_MEMORY;
+    kernel->stored[i] = kernel->call.data[i] ? stored : 0;
+    return kernel->stored[i] ? TL_OK : TL_ERROR_MEMORY;
 }
 
-/* The operands as the arithmetic sees them, where the device stores bf16; is_half: which of them it is. */
-static void widen_descs(const fake_device *device, tl_operand *operands, uint32_t count, bool *is_half) {
+/* The operands as the arithmetic sees them, where the device stores bf16 or bytes; stored: how wide those are. */
+static void widen_descs(const fake_device *device, const tl_op_desc *op, tl_operand *operands, uint32_t count,
+                        int *stored) {
     for (uint32_t i = 0; i < count; i++) {
-        is_half[i] = operands[i].desc.dtype == TL_DTYPE_BF16 && fake_option_is(device->host, "bf16", "1");
-        if (is_half[i])
+        const int32_t dtype = operands[i].desc.dtype;
+        if (dtype == TL_DTYPE_BF16 && fake_option_is(device->host, "bf16", "1"))
+            stored[i] = 2;
+        else if (dtype == TL_DTYPE_U8 && op->step[i] > 0 && op->op == TL_OP_MAXPOOL2D &&
+                 fake_option_is(device->host, "int8", "1"))
+            stored[i] = 1;
+        if (stored[i])
             operands[i].desc.dtype = TL_DTYPE_F32;
     }
 }
@@ -204,14 +226,14 @@ tl_status fake_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_o
     fake_device *device = (fake_device *)base;
     const char *stem = fake_stem(op->op), *only = fake_option(device->host, "only", NULL), *reason;
     tl_operand operands[FAKE_MAX_OPERANDS];
-    bool is_half[FAKE_MAX_OPERANDS] = {false};
+    int stored[FAKE_MAX_OPERANDS] = {0};
     tl_status status;
     if (fake_faulty(device, "prepare", &status))
         return status;
     if (inputs + outputs > FAKE_MAX_OPERANDS)
         return unsupported(device, stem, "it has too many operands");
     memcpy(operands, given, (inputs + outputs) * sizeof *given);
-    widen_descs(device, operands, inputs + outputs, is_half);
+    widen_descs(device, op, operands, inputs + outputs, stored);
     fake_arithmetic run = fake_find(op, operands, inputs, outputs, &reason);
     if (!run)
         return unsupported(device, stem, reason);
@@ -231,7 +253,7 @@ tl_status fake_prepare(tl_backend_device *base, const tl_op_desc *op, const tl_o
         snprintf(kernel->wrong, sizeof kernel->wrong, "%s", wrong + length + 1);
     device->kernels++;
     for (uint32_t i = 0; i < inputs + outputs; i++) {
-        status = keep_operand(kernel, i, &operands[i], is_half[i]);
+        status = keep_operand(kernel, i, &operands[i], stored[i]);
         if (status != TL_OK) {
             fake_kernel_release(&kernel->base);
             return status;

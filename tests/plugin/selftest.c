@@ -129,7 +129,7 @@ static void trials(void **state) {
 /* ---- whole self-tests ---- */
 
 typedef struct outcome {
-    int lines, right, refused, wrong, halves, stop_after;
+    int lines, right, refused, wrong, halves, bytes, stop_after;
     char wrong_operation[64], detail[1024];
     double worst;
 } outcome;
@@ -137,6 +137,7 @@ typedef struct outcome {
 static bool each(void *user, const tl_selftest_line *line) {
     outcome *o = user;
     o->halves += strcmp(line->storage, "bf16") == 0;
+    o->bytes += strcmp(line->storage, "u8") == 0;
     /* without batch statistics some shapes of a batch-norm remain untried */
     assert_true(line->shapes >= 20 || line->verdict == TL_SELFTEST_WRONG);
     assert_true(line->cases >= line->shapes);
@@ -168,8 +169,9 @@ static void the_cpu_is_right(void **state) {
     outcome o = {0};
     watched *w = watch("");
     assert_int_equal(run(w, "cpu", &o), TL_OK);
-    assert_int_equal(o.right, TL_OP_COUNT + o.halves);
-    assert_int_equal(o.halves, 7); /* what a frozen part is made of, on activations in bf16 too */
+    assert_int_equal(o.right, TL_OP_COUNT + o.halves + o.bytes);
+    assert_int_equal(o.halves, 7); /* what a frozen part is made of, on activations in bf16 too, */
+    assert_int_equal(o.bytes, 4);  /* and what one in int8 is */
     assert_int_equal(o.wrong, 0);
     unwatch(w);
 }
@@ -276,6 +278,30 @@ static void sixteen_bits(void **state) {
     }
 }
 
+/* The same of bytes, of which it has maxpool2d: its bits must be the CPU's. */
+static void eight_bits(void **state) {
+    (void)state;
+    outcome o = {0};
+    environment_set("TL_FAKE_INT8", "1");
+    watched *w = watch(folder);
+    assert_int_equal(run(w, "fake", &o), TL_OK);
+    assert_int_equal(o.right, 8);
+    assert_int_equal(o.bytes, 1);
+    unwatch(w);
+    static const char *const ways[] = {"value", "beyond"};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        char text[64];
+        o = (outcome){0};
+        snprintf(text, sizeof text, "maxpool2d:%s", ways[i]);
+        setenv("TL_FAKE_WRONG", text, 1);
+        w = watch(folder);
+        assert_int_equal(run(w, "fake", &o), TL_ERROR_DEVICE);
+        assert_int_equal(o.wrong, 2);
+        assert_string_equal(tl_context_message(w->context), "fake:0 is wrong in: maxpool2d, maxpool2d u8");
+        unwatch(w);
+    }
+}
+
 static void the_callback_ends_it(void **state) {
     (void)state;
     outcome o = {.stop_after = 2};
@@ -315,6 +341,7 @@ int main(void) {
         CASE(every_wrong_is_found),
         CASE(failing_is_wrong),
         CASE(sixteen_bits),
+        CASE(eight_bits),
         CASE(the_callback_ends_it),
         CASE(out_of_memory),
     };

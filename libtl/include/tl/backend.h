@@ -252,8 +252,9 @@ typedef struct tl_device_properties {
     uint32_t units;            /* threads or compute units in use */
     const char *description;   /* "AVX-512, 2 threads"; lives with the device */
     const char *identity;      /* all that the bits of results depend on beside the plugin's own build: the instruction set,
-                                * or the driver and its version; not the number of threads. What is kept on disk is keyed by
-                                * it. NULL: the description; lives with the device */
+                                * or the driver and its version, what was chosen by tune; not the number of threads. What is
+                                * kept on disk is keyed by it. NULL: the description; lives with the device, and tune may
+                                * change what it says */
 } tl_device_properties;
 
 /* How measuring goes on. Both functions may be NULL. */
@@ -314,8 +315,8 @@ typedef struct tl_device_ops {
                       uint32_t output_count, const tl_tuning *tuning);
 
     /* Optional. Multiplications and additions a second that the whole device does at most on numbers of a type
-     * (tl_dtype; sums in float), measured now on registers alone, in a tenth of a second or so. It is what speeds are
-     * compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
+     * (tl_dtype; sums in float, of TL_DTYPE_U8 in integers), measured now on registers alone, in a tenth of a second or so.
+     * It is what speeds are compared with. TL_UNSUPPORTED where it has no arithmetic for the type or cannot tell. */
     tl_status (*peak)(tl_backend_device *device, int32_t dtype, double *flops);
 } tl_device_ops;
 

@@ -40,9 +40,9 @@ typedef struct tl_bench_result {
     double flops_per_image;        /* multiplications and additions of the plan's nodes, as direct convolutions */
     uint64_t arena_bytes;          /* activations and workspaces */
     int steps;
-    /* Operations a second that the device's arithmetic does at most, on numbers of type `peak_type` ("fp32", "bf16"),
-     * measured after the steps; 0 and NULL where the device does not tell. bf16 only for inference in it. Convolutions that
-     * need fewer operations than direct ones can pass it. */
+    /* Operations a second that the device's arithmetic does at most, on numbers of type `peak_type` ("fp32", "bf16",
+     * "int8"), measured after the steps; 0 and NULL where the device does not tell. Other than fp32 only for inference in
+     * it. Convolutions that need fewer operations than direct ones can pass it. */
     double peak_flops;
     const char *peak_type;
 } tl_bench_result;

@@ -24,7 +24,7 @@ typedef struct tl_selftest_line {
     double worst;                /* the largest error, with its bound as the unit; infinite where that is 0 */
     const char *implementations; /* "gemm 6x64, direct": those that were used; "" if it refused everything */
     const char *detail;          /* the first wrong case in words, or else why the first refused one was; or "" */
-    const char *storage;         /* how activations are stored: "f32", or "bf16" and "f16" as in a frozen part */
+    const char *storage;         /* how activations are stored: "f32", or "bf16", "f16", "u8" as in a frozen part */
 } tl_selftest_line;
 
 /* Runs every operation, forward and backward, on the device and on libtl's CPU backend, there in its plainest form,
@@ -37,7 +37,8 @@ typedef struct tl_selftest_line {
  * Mary, 2019), and a few roundings more. Convolutions of small integers, and whatever rounds nothing, must agree
  * exactly.
  *
- * An operation that the device takes with activations stored in 16 bits has a line for that, too.
+ * An operation that the device takes with activations stored in 16 or 8 bits has a line for that, too. In 8 bits sums are
+ * of integers, and the bits of what is stored must be the CPU backend's.
  *
  * Calls `each` after every line; stops when it returns false.
  * TL_ERROR_DEVICE: something is wrong; the message names the operations. TL_ERROR_MEMORY, TL_CANCELLED. */
