@@ -195,8 +195,8 @@ static void refusing_is_not_wrong(void **state) {
     unwatch(w);
 }
 
-/* Under sanitizers, and where TL_TEST_FEWER says that the machine is emulated, every operation is wrong in one way, and one
- * in every; the plain build has them all. */
+/* Under sanitizers, and where TL_TEST_FEWER says that the machine is emulated, each way to be wrong is tried in one operation,
+ * and each second call that can fail; the plain build has them all. */
 #ifdef __SANITIZE_ADDRESS__
 #define FEWER true
 #else
@@ -216,7 +216,7 @@ static void every_wrong_is_found(void **state) {
                 {"unsteady", "it gives other results in a second run"}};
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++)
         for (size_t k = 0; k < sizeof ways / sizeof ways[0]; k++) {
-            if (FEWER && i != 1 && k != i % (sizeof ways / sizeof ways[0]))
+            if (FEWER && k != i)
                 continue;
             outcome o = {0};
             char text[64];
@@ -238,6 +238,8 @@ static void failing_is_wrong(void **state) {
     (void)state;
     static const char *const calls[] = {"prepare", "bind", "enqueue", "write", "read", "finish", "buffer"};
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        if (FEWER && i % 2)
+            continue;
         outcome o = {0};
         char text[64];
         snprintf(text, sizeof text, "%s:20", calls[i]);
