@@ -121,4 +121,7 @@ says_like 'torn/images/disc-001\.jpg'
 run 0 "a classifier" train class.ini -q -s data.train=folders
 run 2 "does not know tiles" eval runs/class/model.safetensors folders --tile 64
 says_like '^tl: --tile is for masks, and runs/class/model\.safetensors tells images apart'
+run 2 "nor sheets" eval runs/class/model.safetensors folders --sheet sheet.png
+says_like '^tl: --sheet is for masks, and runs/class/model\.safetensors tells images apart'
+check "its report has no pictures" sh -c '! grep -q data:image runs/class/report.html'
 finish
