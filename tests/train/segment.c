@@ -233,13 +233,12 @@ static char *masks_folder(void) {
 }
 
 typedef struct learned {
+    stage_features features;
     float *values;
     size_t count;
     tl_epoch epochs[16];
     int64_t confusion[CLASSES * CLASSES]; /* of the last epoch */
     int epoch_count;
-    bool cached;
-    char cache[128];
 } learned;
 
 static tl_status keep_epoch(void *user, const tl_epoch *epoch, tl_model *model) {
@@ -248,12 +247,6 @@ static tl_status keep_epoch(void *user, const tl_epoch *epoch, tl_model *model) 
     l->epochs[l->epoch_count++] = *epoch;
     memcpy(l->confusion, epoch->confusion, sizeof l->confusion);
     return TL_OK;
-}
-
-static void keep_stage(void *user, const tl_stage_report *report) {
-    learned *l = user;
-    l->cached = report->features_cached;
-    snprintf(l->cache, sizeof l->cache, "%s", report->cache);
 }
 
 static void open_sets(tl_context *context, const char *folder, tl_dataset **train, tl_dataset **val) {
@@ -312,7 +305,7 @@ static learned learn_stored(const char *folder, tl_head head, const char *train_
     training.stage_count = 1;
     training.user = &l;
     training.on_epoch = keep_epoch;
-    training.on_stage = keep_stage;
+    training.on_stage = test_note_features;
     ok(tl_train(model, device, train, val, &training, NULL), context);
     if (precision == TL_PRECISION_FP32)
         check_evaluation(model, device, val, &l);
@@ -331,8 +324,8 @@ static learned learn(const char *folder, tl_head head, const char *train, bool c
 
 static void check_cached(const char *folder, tl_head head, const char *train, const char *cut, tl_precision precision) {
     learned with = learn_stored(folder, head, train, true, 2, precision), without = learn_stored(folder, head, train, false, 2, precision);
-    assert_true(with.cached && !without.cached);
-    assert_string_equal(with.cache, cut);
+    assert_true(with.features.cached && !without.features.cached);
+    assert_string_equal(with.features.cache, cut);
     assert_int_equal(with.count, without.count);
     assert_memory_equal(with.values, without.values, with.count * sizeof *with.values);
     for (int i = 0; i < 2; i++) {
