@@ -2,7 +2,7 @@
 # Segmenters: inspect, convert and predict.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" data 4 disc square || exit 99
-{ small_ini; printf '[stage head]\nepochs = 1\n'; } | sed 's/^arch.*/arch = resnet50/' >run.ini
+{ small_ini arch=resnet50; printf '[stage head]\nepochs = 1\n'; } >run.ini
 run 0 "a classifier" train run.ini -q
 for head in lite fcn deeplabv3; do
     run 0 "a $head on its trunk" convert runs/run/model.safetensors $head.safetensors --head $head --classes 5

@@ -2,26 +2,8 @@
 # Segmentation from end to end: train, eval, predict, and what is refused.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" -m data 16 disc square || exit 99
-cat >run.ini <<END
-[data]
-train = data
-val = 0.25
-batch = 4
-resize = none
-crop = 44
-
-[model]
-arch = resnet50
-layers = 1,1,1,1
-width = 0.125
-weights = random
-head = fcn
-
-[classes]
-ground = 0
-disc = 1
-square = 2
-
+mask_ini fcn resize=none crop=44 width=0.125 >run.ini
+cat >>run.ini <<END
 [stage head]
 epochs = 2
 

@@ -2,34 +2,7 @@
 # Segmenters on whole images: tl eval and tl predict say the same of every pixel, with and without tiles.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" -m data 6 disc square || exit 99
-cat >run.ini <<END
-[data]
-train = data
-val = 0.25
-batch = 4
-resize = 112
-crop = 64
-
-[model]
-arch = resnet50
-layers = 1,1,1,1
-width = 0.0625
-weights = random
-head = fcn
-
-[classes]
-ground = 0
-disc = 1
-square = 2
-
-[stage head]
-epochs = 1
-
-[stage all]
-train = *
-epochs = 2
-lr = 2e-3
-END
+{ mask_ini fcn resize=112 crop=64; printf '[stage head]\nepochs = 1\n[stage all]\ntrain = *\nepochs = 2\nlr = 2e-3\n'; } >run.ini
 run 0 "train" train run.ini -q
 m=runs/run/best.safetensors
 
