@@ -139,6 +139,8 @@ static int open_masks(request *r, tl_context *context, const tl_model *model, tl
     } else {
         tl_status status = cli_data_open_masks(context, r->config_path ? &config : NULL, names, count, r->data_path, data);
         code = status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
+        if (status == TL_ERROR_NOT_FOUND && !r->config_path)
+            cli_note("Where masks are the images' alpha, --config CONFIG.ini says so.");
     }
     free(names);
     if (r->config_path) {

@@ -80,6 +80,9 @@ says_like 'large/masks/square-000\.png: [0-9]+ x [0-9]+ pixels'
 "$draw" -m many 2 disc square stripes || exit 99
 run 1 "eval of a number beyond the classes" eval $m many
 says_like 'many/masks/stripes-000\.png: pixel [0-9]+, [0-9]+ is 3, and there are 3 classes from 0 on'
+run 1 "eval of a folder of images" eval $m data/images
+says_like '^tl: data/images/images: No such file or directory \(a folder of images with masks holds images/ and masks/\)$'
+says "Where masks are the images' alpha, --config CONFIG.ini says so."
 cp -r data hole && rm hole/masks/disc-003.png
 run 1 "eval of an image without a mask" eval $m hole
 says_like 'hole/images/disc-003\.jpg: there is no mask hole/masks/disc-003\.png for it'
