@@ -369,7 +369,8 @@ static void test_learns(void **state) {
     free(folder);
 }
 
-static tl_status train_little(tl_context *context, const char *folder, tl_device **device, tl_model **model, tl_dataset **train) {
+static tl_status train_little(tl_context *context, const char *folder, const char *cache, tl_device **device, tl_model **model,
+                              tl_dataset **train) {
     static const int layers[4] = {1, 1, 1, 1};
     const tl_rate rate = {.parameters = "classifier.*", .factor = 10};
     tl_masks_options masks;
@@ -391,6 +392,7 @@ static tl_status train_little(tl_context *context, const char *folder, tl_device
     stage.rate_count = 1;
     training.batch = 6;
     training.workers = 1;
+    training.cache_folder = cache;
     training.stages = &stage;
     training.stage_count = 1;
     TL__TRY(tl_device_open(context, "cpu", &(tl_device_options){.size = sizeof(tl_device_options), .threads = 1}, device));
@@ -403,10 +405,12 @@ static tl_status train_little(tl_context *context, const char *folder, tl_device
     return tl_train(*model, *device, *train, *train, &training, NULL);
 }
 
-/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind. */
+/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind, without
+ * files of features, with those that an earlier one left, and with new ones. */
 static void test_allocations_fail(void **state) {
     (void)state;
-    char *folder = masks_folder();
+    char *folder = masks_folder(), *cache = test_folder(0, 0, 0), command[4200];
+    snprintf(command, sizeof command, "rm -rf '%.4000s'/*", cache);
     int failures = 0;
     bool failed = true;
     for (long n = 1; failed; n += 7) {
@@ -417,7 +421,9 @@ static void test_allocations_fail(void **state) {
         tl_dataset *train = NULL;
         if (!context)
             continue;
-        tl_status status = train_little(context, folder, &device, &model, &train);
+        if (n % 4 == 0)
+            assert_int_equal(system(command), 0);
+        tl_status status = train_little(context, folder, n % 2 ? NULL : cache, &device, &model, &train);
         failed = count.made >= n;
         assert_true(status == TL_OK || (status == TL_ERROR_MEMORY && strstr(tl_context_message(context), "memory")));
         failures += status != TL_OK;
@@ -430,6 +436,7 @@ static void test_allocations_fail(void **state) {
     }
     assert_true(failures > 100);
     free(folder);
+    free(cache);
 }
 
 static void test_data_fits_the_head(void **state) {
