@@ -362,8 +362,8 @@ const cli_verb cli_train = {
     .usage = "[OPTION]... CONFIG.ini",
     .summary = "Fine-tunes a pretrained network as an INI file describes.",
     .details = "The keys of the file: 'tl help ini', tl.ini(5). Results are in runs/NAME: model.safetensors (the last\n"
-               "epoch) and best.safetensors, metrics.csv, summary.json, report.html, config.ini, log.txt; of a segmenter\n"
-               "also predictions.png.\n"
+               "epoch) and best.safetensors, metrics.csv, summary.json, report.html, config.ini, log.txt; of a\n"
+               "segmenter also predictions.png.\n"
                "Ctrl-C ends the run in good order and keeps what it has learned.\n",
     .options = options,
     .run = run,

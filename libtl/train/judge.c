@@ -177,8 +177,8 @@ static tl_status judge_kept(tl__judge *j, const kept *k) {
     return TL_OK;
 }
 
-/* Features of a patch, from the cache or computed, which the cache keeps then, unless the file was written to since it was
- * looked at. */
+/* Features of a patch, from the cache or computed, which the cache keeps then, unless the file was written to since it
+ * was looked at. */
 static tl_status patch_features(tl__judge *j, const uint8_t *rgb, size_t number, size_t patch, float *features) {
     const tl__whole *w = j->whole;
     const kept *k = &j->kept[number];

@@ -117,7 +117,7 @@ bool tl__whole_cache_get(tl__whole_cache *cache, tl__hash key, float *features, 
     return true;
 }
 
-/* What another process computes at the same time is not waited for: images are judged one by one, and each is soon done. */
+/* What another process computes at the same time is not waited for: images are judged one by one, each soon done. */
 static tl_status take_lock(tl__whole_cache *c) {
     tl__cache_lock lock = TL__CACHE_TAKEN;
     if (c->cache->locked)

@@ -1,7 +1,7 @@
 /* train/whole_cache.h: what the frozen part makes of whole images, in a file that other runs read too (data/cache.h).
  *
- * Images and their pieces are of many sizes, and the rows of such a file of one: the features of a piece are cut into as
- * many rows as they take. What depends on the size is in the rows' keys, all else in the file's. */
+ * Images and their pieces are of many sizes, and the rows of such a file of one: the features of a piece are cut into
+ * as many rows as they take. What depends on the size is in the rows' keys, all else in the file's. */
 #ifndef TL__WHOLE_CACHE_H
 #define TL__WHOLE_CACHE_H
 

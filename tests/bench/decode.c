@@ -1,8 +1,8 @@
-/* decode [-r RESIZE] [-c CROP] [-f] FILE...: how many images a second are decoded, resized and cropped, from memory in a
- * second of one core (best of five rounds). -f: decode = fast, and how far its bytes are from those of exact.
- * decode [-r RESIZE] [-c CROP] [-f] [-a] [-l] -t THREADS FOLDER: the same from files through the loader's threads, with the
- * masks of a folder that has masks/, otherwise one of class folders. -a: with random crops, flips, rotation and colours, the
- * same in every round; -l: of masks alone. */
+/* decode [-r RESIZE] [-c CROP] [-f] FILE...: how many images a second are decoded, resized and cropped, from memory in
+ * a second of one core (best of five rounds). -f: decode = fast, and how far its bytes are from those of exact.
+ * decode [-r RESIZE] [-c CROP] [-f] [-a] [-l] -t THREADS FOLDER: the same from files through the loader's threads, with
+ * the masks of a folder that has masks/, otherwise one of class folders. -a: with random crops, flips, rotation and
+ * colours, the same in every round; -l: of masks alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,8 +134,8 @@ static void folder(tl_context *context, const tl_preprocess *p, const char *path
         rate = images / (now(CLOCK_PROCESS_CPUTIME_ID) - spent);
         core = rate > core ? rate : core;
     }
-    printf("%.1f images/s, %d threads; in a second of one core %.1f, %.3f ms an image\n", best, tl__loader_workers(loader),
-           core, 1e3 / core);
+    printf("%.1f images/s, %d threads; in a second of one core %.1f, %.3f ms an image\n", best,
+           tl__loader_workers(loader), core, 1e3 / core);
     tl__loader_destroy(loader);
     tl_dataset_destroy(dataset);
 }

@@ -1,5 +1,5 @@
-/* sheet SHEET.png [IMAGE.png MASK.png PREDICTION.png]...: whether the sheet has just these, of no more than two images none
- * of which is too large to be shown as it is: strips side by side, pixel for pixel. */
+/* sheet SHEET.png [IMAGE.png MASK.png PREDICTION.png]...: whether the sheet has just these, of no more than two images
+ * none of which is too large to be shown as it is: strips side by side, pixel for pixel. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,8 @@
 # Segmenters on whole images: tl eval and tl predict say the same of every pixel, with and without tiles.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" -m data 6 disc square || exit 99
-{ mask_ini fcn resize=112 crop=64; printf '[stage head]\nepochs = 1\n[stage all]\ntrain = *\nepochs = 2\nlr = 2e-3\n'; } >run.ini
+mask_ini fcn resize=112 crop=64 >run.ini
+printf '[stage head]\nepochs = 1\n[stage all]\ntrain = *\nepochs = 2\nlr = 2e-3\n' >>run.ini
 run 0 "train" train run.ini -q
 m=runs/run/best.safetensors
 

@@ -251,7 +251,8 @@ static void test_what_invalidates(void **state) {
         cached.cache = cache;
         uncached.cache = "none";
         outcome a = run(&cached, folder), b = run(&cached, folder), c = run(&uncached, folder);
-        if (strcmp(a.features.file, best.features.file) != 0 || cases[i].found) /* a machine may have the baseline alone */
+        /* a machine may have the baseline alone */
+        if (strcmp(a.features.file, best.features.file) != 0 || cases[i].found)
             assert_int_equal(a.features.found, cases[i].found);
         assert_int_equal(b.features.found, all);
         assert_same(&a, &c);

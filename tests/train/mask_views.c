@@ -115,7 +115,8 @@ static bool is_inside(const int32_t *labels, int x, int y) {
     return true;
 }
 
-/* The colour says the class. *inside: pixels that were looked at; *empty: those that rotation left, which are ignored. */
+/* The colour says the class. *inside: pixels that were looked at; *empty: those that rotation left, which count for
+ * nothing. */
 static void check_joint(const uint8_t *rgb, const int32_t *labels, int *inside, int *empty) {
     for (int i = 0; i < PIXELS; i++, rgb += 3) {
         const bool black = rgb[0] + rgb[1] + rgb[2] == 0;
@@ -218,8 +219,8 @@ static void assert_same(const outcome *a, const outcome *b) {
     assert_true(a->values.low == b->values.low && a->values.high == b->values.high);
 }
 
-/* Features of so many views of each image, beside them its view of the mask; val, which does not change, is judged by whole
- * images apart from them, or by one crop of each. */
+/* Features of so many views of each image, beside them its view of the mask; val, which does not change, is judged by
+ * whole images apart from them, or by one crop of each. */
 static void test_features_of_views(void **state) {
     (void)state;
     char *folder = make_folder(), *cache = test_folder(0, 0, 0);

@@ -369,8 +369,8 @@ static void test_learns(void **state) {
     free(folder);
 }
 
-static tl_status train_little(tl_context *context, const char *folder, const char *cache, tl_device **device, tl_model **model,
-                              tl_dataset **train) {
+static tl_status train_little(tl_context *context, const char *folder, const char *cache, tl_device **device,
+                              tl_model **model, tl_dataset **train) {
     static const int layers[4] = {1, 1, 1, 1};
     const tl_rate rate = {.parameters = "classifier.*", .factor = 10};
     tl_masks_options masks;
@@ -405,8 +405,8 @@ static tl_status train_little(tl_context *context, const char *folder, const cha
     return tl_train(*model, *device, *train, *train, &training, NULL);
 }
 
-/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind, without
- * files of features, with those that an earlier one left, and with new ones. */
+/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind:
+ * without files of features, with those that an earlier one left, and with new ones. */
 static void test_allocations_fail(void **state) {
     (void)state;
     char *folder = masks_folder(), *cache = test_folder(0, 0, 0), command[4200];

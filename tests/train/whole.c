@@ -354,7 +354,7 @@ static void test_features_for_other_runs(void **state) {
         assert_int_equal(second.pieces, first.pieces);
         /* a byte in the middle of the last stage's file */
         struct stat st;
-        uint8_t byte;
+        uint8_t byte = 0;
         int fd = open(first.file, O_RDWR);
         assert_true(fd >= 0 && fstat(fd, &st) == 0 && pread(fd, &byte, 1, st.st_size / 2) == 1);
         byte ^= 1;
