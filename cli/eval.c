@@ -6,19 +6,21 @@
 #include "cli/options.h"
 #include "cli/score.h"
 #include "cli/session.h"
+#include "cli/sheet.h"
 
 static const cli_option options[] = {
     {CLI_JSON, "json", NULL, "one JSON object"},
     {CLI_BATCH, "batch", "N", "images at once (default: 32)"},
     {CLI_CONFIG, "config", "CONFIG.ini", "of a segmenter: whose [data] and [classes] say what masks mean, how to judge"},
     {CLI_CROP, "crop", NULL, "of a segmenter: by the middle square that training sees, not by whole images"},
+    {CLI_SHEET, "sheet", "FILE.png", "of a segmenter: also a picture of images, truth and predictions side by side"},
     CLI_TILE_OPTIONS,
     CLI_DEVICE_OPTIONS,
     {0, NULL, NULL, NULL},
 };
 
 typedef struct request {
-    const char *model_path, *data_path, *config_path;
+    const char *model_path, *data_path, *config_path, *sheet_path;
     cli_device_request device;
     int batch;
     cli_tiling tiling;
@@ -69,6 +71,9 @@ static int evaluate(const request *r, tl_context *context, tl_model *model, cons
         } else
             code = cli_failed(context, status, NULL);
     }
+    if (code == CLI_DONE && r->sheet_path &&
+        !cli_sheet_write(&(cli_sheet){context, model, device, data, r->tiling}, r->sheet_path))
+        code = CLI_FAILED;
     tl_device_close(device);
     free(confusion);
     return code;
@@ -134,6 +139,8 @@ static int open_masks(request *r, tl_context *context, const tl_model *model, tl
     } else {
         tl_status status = cli_data_open_masks(context, r->config_path ? &config : NULL, names, count, r->data_path, data);
         code = status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
+        if (status == TL_ERROR_NOT_FOUND && !r->config_path)
+            cli_note("Where masks are the images' alpha, --config CONFIG.ini says so.");
     }
     free(names);
     if (r->config_path) {
@@ -147,10 +154,10 @@ static int open_data(request *r, tl_context *context, const tl_model *model, tl_
 {
     if (cli_segments(model))
         return open_masks(r, context, model, data);
-    if (r->config_path || r->crop || r->tiling.tile || r->tiling.overlap > 0)
-        return cli_usage("eval", "--%s is for masks, and %s tells images apart",
-                         r->config_path ? "config" : r->crop ? "crop" : r->tiling.tile ? "tile" : "tile-overlap",
-                         r->model_path);
+    const char *masks_only = r->config_path ? "config" : r->crop ? "crop" : r->sheet_path ? "sheet"
+                             : r->tiling.tile ? "tile" : r->tiling.overlap > 0 ? "tile-overlap" : NULL;
+    if (masks_only)
+        return cli_usage("eval", "--%s is for masks, and %s tells images apart", masks_only, r->model_path);
     tl_status status = tl_dataset_open(context, r->data_path, data);
     return status == TL_OK ? CLI_DONE : cli_failed(context, status, NULL);
 }
@@ -185,6 +192,7 @@ static int run(int argc, char **argv)
         case CLI_JSON: r.json = true; break;
         case CLI_CROP: r.crop = true; break;
         case CLI_CONFIG: r.config_path = value; break;
+        case CLI_SHEET: r.sheet_path = value; break;
         case CLI_BATCH:
             if (!cli_option_int(&cli_eval, "batch", value, 1, 4096, &r.batch))
                 return CLI_USAGE;

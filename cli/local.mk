@@ -11,6 +11,6 @@ tl_SOURCES = %reldir%/main.c \
 	%reldir%/files.c %reldir%/files.h %reldir%/guess.c %reldir%/guess.h %reldir%/inspect.c %reldir%/job.c \
 	%reldir%/job.h %reldir%/json.c %reldir%/json.h %reldir%/masks.c %reldir%/masks.h %reldir%/options.c %reldir%/options.h %reldir%/predict.c \
 	%reldir%/report.c %reldir%/run.c %reldir%/run.h %reldir%/score.c %reldir%/score.h %reldir%/selftest.c \
-	%reldir%/session.c %reldir%/session.h %reldir%/term.c %reldir%/term.h %reldir%/train.c %reldir%/tune.c
+	%reldir%/session.c %reldir%/session.h %reldir%/sheet.c %reldir%/sheet.h %reldir%/term.c %reldir%/term.h %reldir%/train.c %reldir%/tune.c
 tl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tl_LDADD = libtl-ini.la libtl.la $(JANSSON_LIBS)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/files.h"
 #include "cli/session.h"
@@ -279,9 +280,58 @@ static bool names_differ(const cli_masks *m)
     return differ;
 }
 
+/* ---- what must not be written over ---- */
+
+typedef struct identity {
+    dev_t device;
+    ino_t number;
+    const char *path;
+} identity;
+
+static int by_identity(const void *a, const void *b)
+{
+    const identity *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static bool identify(const char *path, identity *out)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    *out = (identity){st.st_dev, st.st_ino, path};
+    return true;
+}
+
+/* An image is not the place for a mask, whatever the folder is called. */
+static bool images_stay(const cli_masks *m)
+{
+    static const char *const endings[] = {".png", ".overlay.png"};
+    identity *images = cli_alloc(m->count * sizeof(*images)), target;
+    size_t count = 0;
+    bool stay = true;
+    for (size_t i = 0; i < m->count; i++)
+        count += identify(m->images[i].path, &images[count]);
+    qsort(images, count, sizeof(*images), by_identity);
+    for (size_t i = 0; i < 2 * m->count && stay; i++) {
+        char *path = path_for(m, &m->images[i / 2], endings[i % 2]);
+        const identity *image = NULL;
+        if ((i % 2 == 0 || m->overlay) && identify(path, &target))
+            image = bsearch(&target, images, count, sizeof(*images), by_identity);
+        if (image)
+            cli_error("%s is an image itself: another --mask-dir, for nothing is written over images", image->path);
+        stay = !image;
+        free(path);
+    }
+    free(images);
+    return stay;
+}
+
 int cli_masks_write(cli_masks *m)
 {
-    if (!names_differ(m))
+    if (!names_differ(m) || !images_stay(m))
         return CLI_FAILED;
     cli_catch_signals();
     size_t batch = (size_t)m->batch;

@@ -38,7 +38,7 @@ extern const cli_verb cli_train, cli_eval, cli_predict, cli_inspect, cli_convert
 enum {
     CLI_JSON = 256, CLI_DEVICE, CLI_THREADS, CLI_DRY_RUN, CLI_FORCE, CLI_TOP, CLI_ARCH, CLI_CLASSES, CLI_HEAD, CLI_LAYERS,
     CLI_WIDTH, CLI_BGR, CLI_BATCH, CLI_SIZE, CLI_MODE, CLI_FALLBACK, CLI_LIST, CLI_FORGET, CLI_AT, CLI_FORMAT, CLI_PRECISION,
-    CLI_CONFIG, CLI_MASK_DIR, CLI_OVERLAY, CLI_PROBABILITIES, CLI_TILE, CLI_TILE_OVERLAP, CLI_CROP
+    CLI_CONFIG, CLI_MASK_DIR, CLI_OVERLAY, CLI_PROBABILITIES, CLI_TILE, CLI_TILE_OVERLAP, CLI_CROP, CLI_SHEET
 };
 
 /* The next option of argv: its letter or number, with *value its argument; 0 at the end, *value then being unused

@@ -112,6 +112,8 @@ static int add_list(request *r)
     while ((length = getline(&line, &room, stdin)) > 0) {
         if (line[length - 1] == '\n')
             line[--length] = 0;
+        if (length > 0 && line[length - 1] == '\r')
+            line[--length] = 0;
         if (length > 0)
             add_file(r, line);
     }

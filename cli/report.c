@@ -22,7 +22,9 @@ static const char style[] =
     "font-size:13px}\n"
     ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:16px}@media(max-width:520px){.pair{"
     "grid-template-columns:1fr}}figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:8px;"
-    "padding:12px 14px}figcaption{font-weight:600;margin-bottom:6px}svg{width:100%;height:auto;display:block}\n"
+    "padding:12px 14px}figcaption{font-weight:600;margin-bottom:6px}svg{width:100%;height:auto;display:block}"
+    "img{max-width:100%}.swatch{display:inline-block;margin-right:18px;color:var(--soft);font-size:13px}"
+    ".swatch i{display:inline-block;width:12px;height:12px;border:1px solid var(--line);border-radius:2px;margin-right:6px;vertical-align:-1px}\n"
     ".grid{stroke:var(--line)}.tick{fill:var(--soft);font-size:12px}.best{stroke:var(--soft);stroke-dasharray:3 4}"
     ".line{fill:none;stroke-width:2;stroke-linejoin:round}.line.train{stroke:var(--train)}.line.val{stroke:var(--val)}"
     ".dot.train{fill:var(--train)}.dot.val{fill:var(--val)}\n"
@@ -254,6 +256,51 @@ static void write_facts(FILE *out, const cli_run *run)
                      "before and after.</p>\n", run->result->frozen_tensors, run->result->frozen_hash);
 }
 
+/* ---- predictions ---- */
+
+static void write_base64(FILE *out, FILE *in)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned char three[3];
+    for (size_t count; (count = fread(three, 1, sizeof(three), in)) > 0;) {
+        unsigned long bits = 0;
+        for (size_t i = 0; i < 3; i++)
+            bits = bits << 8 | (i < count ? three[i] : 0);
+        for (size_t i = 0; i < 4; i++)
+            fputc(i <= count ? digits[bits >> (18 - 6 * i) & 63] : '=', out);
+    }
+}
+
+static void legend(FILE *out, const char *name, int index)
+{
+    uint8_t rgb[3];
+    tl_class_colour(index, rgb);
+    fprintf(out, "<span class=\"swatch\"><i style=\"background:#%02x%02x%02x\"></i>", rgb[0], rgb[1], rgb[2]);
+    cli_html_text(out, name);
+    fputs("</span>\n", out);
+}
+
+/* The sheet itself is in the report, which so stays one file. */
+static void write_predictions(FILE *out, const cli_run *run)
+{
+    char *path = cli_run_path(run, CLI_RUN_SHEET);
+    FILE *sheet = fopen(path, "rbe");
+    free(path);
+    if (!sheet)
+        return;
+    const cli_epoch *best = &run->epochs[run->best];
+    fprintf(out, "<h2>Predictions at epoch %d</h2>\n<figure><figcaption>Image, truth, prediction · mean IoU on all of "
+                 "validation %.1f %%</figcaption>\n<img alt=\"images, their masks and what the model makes of them\" "
+                 "src=\"data:image/png;base64,", best->number, 100 * best->val.mean_iou);
+    write_base64(out, sheet);
+    fclose(sheet);
+    fputs("\">\n<p>", out);
+    for (size_t i = 0; i < run->class_count; i++)
+        legend(out, run->class_names[i], (int)i);
+    legend(out, "not counted", TL_IGNORED);
+    fputs("</p></figure>\n", out);
+}
+
 bool cli_report_write(const cli_run *run, const char *path)
 {
     cli_file file;
@@ -264,6 +311,8 @@ bool cli_report_write(const cli_run *run, const char *path)
         write_curves(file.stream, run);
     if (run->confusion && run->best >= 0)
         write_classes(file.stream, run);
+    if (run->drawn)
+        write_predictions(file.stream, run);
     if (run->epoch_count > 0)
         write_epochs(file.stream, run);
     write_facts(file.stream, run);

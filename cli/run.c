@@ -9,6 +9,7 @@
 #include "cli/files.h"
 #include "cli/score.h"
 #include "cli/session.h"
+#include "cli/sheet.h"
 
 /* A best epoch's tensors stay in memory up to this size: a head's epoch may take milliseconds, a file does not.
  * Beyond it an epoch takes so long that writing the file each time does not matter. */
@@ -355,6 +356,24 @@ static bool write_best(cli_run *run, bool last_is_written)
     return save(run, CLI_RUN_BEST);
 }
 
+/* Of the best model, on whole images of the validation set. What does not work costs the pictures and nothing else. */
+static void draw_predictions(cli_run *run)
+{
+    const cli_config *config = run->config;
+    if (run->best < 0 || !run->val || !cli_config_segments(config) || cli_interrupted())
+        return;
+    char *best = cli_run_path(run, CLI_RUN_BEST), *path = cli_run_path(run, CLI_RUN_SHEET);
+    cli_sheet sheet = {.context = run->context, .device = run->computes, .data = run->val,
+                       .tiling = {config->tile, config->overlap}};
+    if (tl_model_open(run->context, best, &sheet.model) == TL_OK)
+        run->drawn = cli_sheet_write(&sheet, path);
+    else
+        cli_warning("no pictures of predictions: %s", tl_context_message(run->context));
+    tl_model_destroy(sheet.model);
+    free(best);
+    free(path);
+}
+
 int cli_run_finish(cli_run *run, bool model_usable)
 {
     if (!run->started)
@@ -374,6 +393,7 @@ int cli_run_finish(cli_run *run, bool model_usable)
     if (!ok)
         run->status = "failed";
     ok &= write_summary(run);
+    draw_predictions(run);
     char *report = cli_run_path(run, CLI_RUN_REPORT);
     ok &= cli_report_write(run, report);
     if (run->best >= 0)

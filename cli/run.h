@@ -45,6 +45,8 @@ typedef struct cli_run {
     size_t class_count;
     const tl_dataset *train, *val;
     const char *device;
+    tl_device *computes; /* that device */
+    bool drawn;          /* predictions.png is there */
     const tl_train_result *result; /* once training is over */
     const char *status;            /* "done", "interrupted", "failed" */
     double seconds;                /* of the whole */
@@ -60,7 +62,7 @@ typedef struct cli_run {
 /* The files of a run, in its folder. */
 #define CLI_RUN_FILES(X)                                                                                              \
     X(CONFIG, "config.ini") X(METRICS, "metrics.csv") X(SUMMARY, "summary.json") X(LAST, "model.safetensors")         \
-    X(BEST, "best.safetensors") X(REPORT, "report.html") X(LOG, "log.txt")
+    X(BEST, "best.safetensors") X(SHEET, "predictions.png") X(REPORT, "report.html") X(LOG, "log.txt")
 enum cli_run_file {
 #define CLI_RUN_FILE(NAME, text) CLI_RUN_##NAME,
     CLI_RUN_FILES(CLI_RUN_FILE)
@@ -90,7 +92,7 @@ int cli_run_finish(cli_run *run, bool model_usable);
 
 void cli_run_free(cli_run *run);
 
-/* report.html; false after saying why. */
+/* report.html, with the sheet of predictions in it where there is one; false after saying why. */
 bool cli_report_write(const cli_run *run, const char *path);
 
 #endif

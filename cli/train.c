@@ -294,6 +294,7 @@ static int work(training *t, bool dry, bool force)
     run->class_count = tl_dataset_class_count(t->job.train);
     char *device = cli_format("%s: %s", tl_device_name(t->job.device), tl_device_description(t->job.device));
     run->device = device;
+    run->computes = t->job.device;
     fill_options(t);
     code = choose_batch(t);
     if (code != CLI_DONE) {
@@ -361,7 +362,8 @@ const cli_verb cli_train = {
     .usage = "[OPTION]... CONFIG.ini",
     .summary = "Fine-tunes a pretrained network as an INI file describes.",
     .details = "The keys of the file: 'tl help ini', tl.ini(5). Results are in runs/NAME: model.safetensors (the last\n"
-               "epoch) and best.safetensors, metrics.csv, summary.json, report.html, config.ini, log.txt.\n"
+               "epoch) and best.safetensors, metrics.csv, summary.json, report.html, config.ini, log.txt; of a\n"
+               "segmenter also predictions.png.\n"
                "Ctrl-C ends the run in good order and keeps what it has learned.\n",
     .options = options,
     .run = run,

@@ -1,5 +1,6 @@
 # Manual pages. The table in tl.ini.5 comes from the program's own; `make update-ini-man` writes it anew.
 dist_man_MANS += %reldir%/tl.1 %reldir%/tl.ini.5 %reldir%/libtl.3 %reldir%/tl-backends.7
+EXTRA_DIST += %reldir%/segment.png
 
 .PHONY: update-ini-man
 update-ini-man: tests/cli/keys$(EXEEXT)

@@ -167,6 +167,7 @@ int main(int argc, char **argv)
         fputs("usage: compose PHOTOGRAPHS OUT COUNT [SIZE [SEED]]\n", stderr);
         return 2;
     }
+    errno = 0;
     state = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
     tl_status status = tl_context_create(NULL, &context);
     if (status == TL_OK)
@@ -181,8 +182,10 @@ int main(int argc, char **argv)
         status = write_part(context, val, argv[2], "val", count / 4, size);
     if (status == TL_OK && !write_classes(all, argv[2]))
         status = TL_ERROR_IO;
-    if (status != TL_OK)
-        fprintf(stderr, "compose: %s\n", context && *tl_context_message(context) ? tl_context_message(context) : argv[2]);
+    if (status != TL_OK && context && *tl_context_message(context))
+        fprintf(stderr, "compose: %s\n", tl_context_message(context));
+    else if (status != TL_OK)
+        fprintf(stderr, "compose: %s: %s\n", argv[2], errno ? strerror(errno) : "out of memory");
     tl_dataset_destroy(train);
     tl_dataset_destroy(val);
     tl_dataset_destroy(all);

@@ -407,11 +407,11 @@ static tl_status begin_anew(tl__cache *cache, const tl__hash *kept, size_t count
 tl_status tl__cache_reserve(tl__cache *cache, uint64_t rows, const tl__hash *kept, size_t kept_count, bool *anew) {
     *anew = false;
     uint64_t more = rows * cache->stride, own = TL__CACHE_HEADER + cache->end * cache->stride;
-    tl_status status = tl__cache_evict(cache->context, cache->folder, cache->path, own, more, cache->limit);
+    tl_status status = tl__cache_evict(cache->context, cache->folder, cache->path, NULL, own, more, cache->limit);
     if (status != TL_ERROR_LIMIT || cache->end <= kept_count)
         return status;
     own = TL__CACHE_HEADER + kept_count * cache->stride;
-    TL__TRY(tl__cache_evict(cache->context, cache->folder, cache->path, own, more, cache->limit));
+    TL__TRY(tl__cache_evict(cache->context, cache->folder, cache->path, NULL, own, more, cache->limit));
     *anew = true;
     return begin_anew(cache, kept, kept_count);
 }

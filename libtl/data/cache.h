@@ -79,8 +79,8 @@ tl_status tl__cache_default_folder(tl_context *context, char **folder);
 /* Makes a folder and those above it, for this user alone. TL_ERROR_IO, TL_ERROR_MEMORY. */
 tl_status tl__cache_make_folder(tl_context *context, const char *path);
 /* Takes files away, the one used longest ago first, until `bytes` more fit into the limit together with the rest;
- * `own`, which holds `own_bytes`, stays. TL_ERROR_LIMIT: they do not fit alone. */
-tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, uint64_t own_bytes, uint64_t bytes,
-                          uint64_t limit);
+ * `own` and, unless NULL, `beside`, which hold `own_bytes`, stay. TL_ERROR_LIMIT: they do not fit alone. */
+tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, const char *beside,
+                          uint64_t own_bytes, uint64_t bytes, uint64_t limit);
 
 #endif

@@ -87,7 +87,8 @@ static void sweep(const char *path, const struct stat *st) {
         unlink(path);
 }
 
-static tl_status list_one(tl_context *context, const char *folder, const char *name, const char *own, listing *l) {
+static tl_status list_one(tl_context *context, const char *folder, const char *name, const char *own,
+                          const char *beside, listing *l) {
     struct stat st;
     bool whole = ends_with(name, TL__CACHE_ENDING);
     if (!whole && !(strstr(name, TL__CACHE_ENDING ".") && ends_with(name, ".tmp")))
@@ -98,7 +99,7 @@ static tl_status list_one(tl_context *context, const char *folder, const char *n
     bool there = lstat(path, &st) == 0 && S_ISREG(st.st_mode);
     if (there && !whole)
         sweep(path, &st);
-    if (!there || !whole || strcmp(path, own) == 0) {
+    if (!there || !whole || strcmp(path, own) == 0 || (beside && strcmp(path, beside) == 0)) {
         tl__free(context, path);
         return TL_OK;
     }
@@ -111,14 +112,14 @@ static tl_status list_one(tl_context *context, const char *folder, const char *n
     return TL_OK;
 }
 
-static tl_status list(tl_context *context, const char *folder, const char *own, listing *l) {
+static tl_status list(tl_context *context, const char *folder, const char *own, const char *beside, listing *l) {
     DIR *stream = opendir(folder);
     const struct dirent *found;
     tl_status status = TL_OK;
     if (!stream)
         return tl__fail(context, TL_ERROR_IO, "%s: %s", folder, strerror(errno));
     while (status == TL_OK && (found = readdir(stream)))
-        status = list_one(context, folder, found->d_name, own, l);
+        status = list_one(context, folder, found->d_name, own, beside, l);
     closedir(stream);
     return status;
 }
@@ -168,10 +169,10 @@ static tl_status evict(tl_context *context, const char *folder, listing *l, uint
     return TL_OK;
 }
 
-tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, uint64_t own_bytes, uint64_t bytes,
-                          uint64_t limit) {
+tl_status tl__cache_evict(tl_context *context, const char *folder, const char *own, const char *beside,
+                          uint64_t own_bytes, uint64_t bytes, uint64_t limit) {
     listing l = {0};
-    tl_status status = list(context, folder, own, &l);
+    tl_status status = list(context, folder, own, beside, &l);
     if (status == TL_OK)
         status = evict(context, folder, &l, own_bytes, bytes, limit);
     for (size_t i = 0; i < l.count; i++)

@@ -188,7 +188,8 @@ tl_status tl__reader_mask(tl__reader *reader, const char *path, const tl__mask_r
     else if (is_png(&reader->source))
         status = tl__png_read_mask(reader, rule);
     else
-        status = tl__fail(reader->context, TL_ERROR_FORMAT, "%s: not a PNG, which alone can be a mask", path);
+        status = tl__fail(reader->context, TL_ERROR_FORMAT, "%s: %s", path,
+                          reader->source.size ? "not a PNG, which alone can be a mask" : "the file is empty");
     end_file(reader);
     return status;
 }

@@ -2,8 +2,11 @@
 
 #include "data/dataset.h"
 
-/* An image whose features stay. */
+/* An image, and its features where they stay. */
 typedef struct kept {
+    tl__hash contents; /* of the file, and when it was that, for the cache */
+    uint64_t stamp;
+    bool known;      /* both */
     float *features; /* of all patches; NULL: none */
     uint8_t *labels;
     int height, width, file_height, file_width;
@@ -16,6 +19,7 @@ struct tl__judge {
     tl__loader *loader;
     kept *kept; /* [images] */
     bool keep;
+    tl__whole_cache *cache; /* NULL: none */
     uint64_t kept_bytes, memory; /* that they take, and may */
     uint32_t *order;             /* of images that are read */
     tl__whole_image *group;      /* [batch]: of one size, that wait for each other */
@@ -30,7 +34,7 @@ static void forget_features(tl__judge *j) {
     for (size_t i = 0; j->kept && i < tl_dataset_size(j->options.dataset); i++) {
         tl__free(j->context, j->kept[i].features);
         tl__free(j->context, j->kept[i].labels);
-        j->kept[i] = (kept){.features = NULL};
+        j->kept[i] = (kept){.known = false};
     }
     j->kept_bytes = 0;
 }
@@ -46,6 +50,7 @@ void tl__judge_destroy(tl__judge *judge) {
         return;
     tl__loader_destroy(judge->loader);
     forget_features(judge);
+    tl__whole_cache_destroy(judge->cache);
     free_group(judge);
     tl__whole_destroy(judge->whole);
     tl__free(judge->context, judge->kept);
@@ -92,13 +97,21 @@ void tl__judge_rest(tl__judge *judge) {
     tl__whole_drop_plans(judge->whole);
 }
 
-void tl__judge_stage(tl__judge *judge, const tl__cut *cut, uint64_t memory) {
+tl_status tl__judge_stage(tl__judge *judge, const tl__cut *cut, uint64_t memory, const tl__whole_cache_options *cache) {
     judge->memory = memory;
     judge->keep = memory > 0 && cut->count > 0;
     if (!judge->keep || !tl__cut_equal(cut, &judge->whole->cut))
         forget_features(judge);
     judge->whole->cut = *cut;
     judge->whole->split = judge->keep;
+    tl__whole_cache_destroy(judge->cache);
+    judge->cache = NULL;
+    if (!judge->keep || !cache->folder)
+        return TL_OK;
+    tl__whole_cache_options options = *cache;
+    options.engine = judge->options.whole.engine;
+    options.cut = *cut;
+    return tl__whole_cache_create(&options, &judge->cache);
 }
 
 /* Failures of the network do not know the file. */
@@ -164,6 +177,26 @@ static tl_status judge_kept(tl__judge *j, const kept *k) {
     return TL_OK;
 }
 
+/* Features of a patch, from the cache or computed, which the cache keeps then, unless the file was written to since it
+ * was looked at. */
+static tl_status patch_features(tl__judge *j, const uint8_t *rgb, size_t number, size_t patch, float *features) {
+    const tl__whole *w = j->whole;
+    const kept *k = &j->kept[number];
+    const double place[] = {w->height, w->width, (double)patch, w->options.overlap};
+    const size_t count = tl__whole_feature_count(w);
+    tl__hash key;
+    uint64_t now;
+    if (!j->cache || !k->known)
+        return tl__whole_features(j->whole, rgb, (int)patch, features);
+    TL__TRY(tl__whole_cache_key(j->cache, w->rows.side, w->columns.side, k->contents, place, &key));
+    if (tl__whole_cache_get(j->cache, key, features, count))
+        return TL_OK;
+    TL__TRY(tl__whole_features(j->whole, rgb, (int)patch, features));
+    if (!tl__stamp_read(tl_dataset_path(j->options.dataset, number), &now) || now != k->stamp)
+        return TL_OK;
+    return tl__whole_cache_put(j->cache, key, features, count);
+}
+
 /* By features, which stay where there is room. */
 static tl_status judge_features(tl__judge *j, tl__whole_image *image, size_t number) {
     const tl_picture *picture = &image->picture;
@@ -172,17 +205,18 @@ static tl_status judge_features(tl__judge *j, tl__whole_image *image, size_t num
     const uint64_t bytes = (uint64_t)patches * each * sizeof(float) +
                            (uint64_t)picture->file_height * (uint64_t)picture->file_width;
     const bool stays = j->kept_bytes + bytes <= j->memory;
-    kept k = {.labels = image->labels,
-              .height = picture->height,
-              .width = picture->width,
-              .file_height = picture->file_height,
-              .file_width = picture->file_width};
+    kept k = j->kept[number];
+    k.labels = image->labels;
+    k.height = picture->height;
+    k.width = picture->width;
+    k.file_height = picture->file_height;
+    k.file_width = picture->file_width;
     kept_visit visit = {j, &k};
     k.features = tl__calloc(j->context, stays ? patches : 1, each * sizeof *k.features);
     tl_status status = k.features ? TL_OK : TL_ERROR_MEMORY;
     for (size_t p = 0; p < patches && status == TL_OK; p++) {
         float *features = k.features + (stays ? p * each : 0);
-        status = tl__whole_features(j->whole, picture->rgb, (int)p, features);
+        status = patch_features(j, picture->rgb, number, p, features);
         if (status == TL_OK)
             status = tl__whole_rest(j->whole, features, (int)p, tally_kept, &visit);
     }
@@ -226,9 +260,25 @@ static tl_status judge_next(tl__judge *j, size_t number) {
     return judge_read(j, &image, index);
 }
 
+/* Before they are decoded. Those that cannot be read are the loader's to report. */
+static tl_status know_contents(tl__judge *j) {
+    uint8_t *buffer = tl__alloc(j->context, TL__HASH_BUFFER);
+    if (!buffer)
+        return TL_ERROR_MEMORY;
+    for (size_t i = 0; i < tl_dataset_size(j->options.dataset) && !tl__cancelled(j->context); i++) {
+        kept *k = &j->kept[i];
+        if (!k->known)
+            k->known = tl__hash_file(tl_dataset_path(j->options.dataset, i), buffer, &k->contents, &k->stamp);
+    }
+    tl__free(j->context, buffer);
+    return tl__whole_cache_begin(j->cache);
+}
+
 static tl_status run(tl__judge *j, tl__feature_progress progress, void *user) {
     const size_t images = tl_dataset_size(j->options.dataset);
     size_t read = 0;
+    if (j->cache)
+        TL__TRY(know_contents(j));
     for (size_t i = 0; i < images; i++)
         if (!j->kept[i].features)
             j->order[read++] = (uint32_t)i;
@@ -247,6 +297,8 @@ tl_status tl__judge_run(tl__judge *judge, tl__feature_progress progress, void *u
     judge->tally = tally;
     tl_status status = run(judge, progress, user);
     free_group(judge);
+    if (judge->cache)
+        tl__whole_cache_end(judge->cache);
     if (status == TL_OK)
         tally->sums.images += (int64_t)tl_dataset_size(judge->options.dataset);
     return status;

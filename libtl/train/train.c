@@ -232,7 +232,13 @@ static tl_status begin_val(run *r, bool from_features) {
         const tl_train_options *o = r->options;
         const uint64_t all = o->cache_features ? tl__feature_memory(o->cache_folder ? 0 : o->cache_limit) : 0,
                        taken = r->features ? r->features->memory : 0;
-        tl__judge_stage(r->judge, &trainer->cut, all > taken ? all - taken : 0);
+        const bool uncalibrated = trainer->engine->storage == TL_DTYPE_U8 && !r->features;
+        const tl__whole_cache_options cache = {.folder = uncalibrated ? NULL : r->folder,
+                                               .limit = o->cache_limit,
+                                               .known = r->hashes,
+                                               .unknown = r->changed,
+                                               .beside = r->features ? tl__features_file(r->features) : NULL};
+        TL__TRY(tl__judge_stage(r->judge, &trainer->cut, all > taken ? all - taken : 0, &cache));
         return tl__judge_prepare(r->judge, r, note_features_plan);
     }
     if (!r->val)

@@ -49,25 +49,11 @@ run 0 "class weights of these" train plain.ini -q -o weighted -s 'stage.all.clas
 check_not "make a difference" cmp -s fewer/model.safetensors weighted/model.safetensors
 
 # segmentation
-cat >masks.ini <<END
-[data]
-train = pixels
-batch = 4
-resize = none
-crop = 40
+mask_ini lite train=pixels resize=none crop=40 arch=resnet18 width=0.125 | sed '/^val = /d' >masks.ini
+cat >>masks.ini <<END
 [augment]
 random_crop = 0.5
 rotate = 30
-[model]
-arch = resnet18
-layers = 1,1,1,1
-width = 0.125
-weights = random
-head = lite
-[classes]
-ground = 0
-disc = 1
-square = 2
 [stage head]
 epochs = 1
 class_weights = auto

@@ -70,9 +70,14 @@ skip() {
     echo "ok $checks # SKIP $1"
 }
 
-# A configuration of a network so small that an epoch takes milliseconds. Data: the folder "data".
+# small_ini [KEY=VALUE]...: a configuration of a network so small that an epoch takes milliseconds, with these values in
+# the place of its own. Data: the folder "data". It ends in [model].
 small_ini() {
-    cat <<END
+    edits=
+    for pair; do
+        edits="$edits;s/^${pair%%=*} = .*/${pair%%=*} = ${pair#*=}/"
+    done
+    sed "${edits#;}" <<END
 [data]
 train = data
 val = 0.25
@@ -87,6 +92,14 @@ width = 0.0625
 weights = random
 
 END
+}
+
+# mask_ini HEAD [KEY=VALUE]...: the same for a segmenter of what "draw -m data COUNT disc square" draws.
+mask_ini() {
+    head=$1
+    shift
+    small_ini arch=resnet50 batch=4 "$@"
+    printf 'head = %s\n\n[classes]\nground = 0\ndisc = 1\nsquare = 2\n\n' "$head"
 }
 
 finish() {

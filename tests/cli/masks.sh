@@ -2,7 +2,7 @@
 # Segmenters: inspect, convert and predict.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" data 4 disc square || exit 99
-{ small_ini; printf '[stage head]\nepochs = 1\n'; } | sed 's/^arch.*/arch = resnet50/' >run.ini
+{ small_ini arch=resnet50; printf '[stage head]\nepochs = 1\n'; } >run.ini
 run 0 "a classifier" train run.ini -q
 for head in lite fcn deeplabv3; do
     run 0 "a $head on its trunk" convert runs/run/model.safetensors $head.safetensors --head $head --classes 5
@@ -55,6 +55,19 @@ check_not "nothing is written" test -e two
 run 1 "an unreadable image among others" predict $m data/disc/000.png nowhere.png data/disc/002.png --mask-dir bad
 says_like 'nowhere\.png'
 [ "$(wc -l <out)" -eq 2 ]; report $? "the others are done"
+cp -r data/disc own
+run 1 "masks beside their images" predict $m own --mask-dir own
+says 'tl: own/000.png is an image itself: another --mask-dir, for nothing is written over images'
+check "nothing is written over" diff -r data/disc own
+mkdir overlays && cp data/disc/000.png overlays && cp data/disc/002.png overlays/000.overlay.png
+run 1 "nor is an overlay" predict $m data/disc/000.png overlays/000.overlay.png --mask-dir overlays --overlay
+says 'tl: overlays/000.overlay.png is an image itself: another --mask-dir, for nothing is written over images'
+ln -s data/disc/000.png link.png
+run 0 "a link to an image" predict $m link.png --mask-dir links
+sed "s/\$/$(printf '\r')/" list >crlf
+"$tl" predict $m - --mask-dir crlfs <crlf >out 2>err
+report $? "a list with another system's ends of lines"
+check "is the same" diff -r masks/disc/000.png crlfs/000.png
 run 2 "no place for masks" predict $m data
 says 'tl: fcn.safetensors labels pixels: where to? --mask-dir DIR'
 run 2 "masks of a classifier" predict runs/run/model.safetensors data --mask-dir no

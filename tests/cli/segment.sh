@@ -2,26 +2,8 @@
 # Segmentation from end to end: train, eval, predict, and what is refused.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" -m data 16 disc square || exit 99
-cat >run.ini <<END
-[data]
-train = data
-val = 0.25
-batch = 4
-resize = none
-crop = 44
-
-[model]
-arch = resnet50
-layers = 1,1,1,1
-width = 0.125
-weights = random
-head = fcn
-
-[classes]
-ground = 0
-disc = 1
-square = 2
-
+mask_ini fcn resize=none crop=44 width=0.125 >run.ini
+cat >>run.ini <<END
 [stage head]
 epochs = 2
 
@@ -37,7 +19,7 @@ prints 'train 24 images in 3 classes (ground, disc, square) · val 8 · batch 4'
 prints_like '^head: 184,806 of 313,198 parameters train \(classifier\.\*, aux_classifier\.\*\) · the rest is frozen, its features computed once$'
 prints_like '^Epoch 1, Loss: [0-9]\.[0-9]{4}   pixel accuracy [01]\.[0-9]{3}   val loss [0-9]\.[0-9]{4} mIoU [01]\.[0-9]{3} pixel accuracy [01]\.[0-9]{3}   [0-9]+\.[0-9]{2} s$'
 prints_like '^frozen parameters and buffers unchanged \([0-9]+ tensors'
-for file in config.ini metrics.csv summary.json model.safetensors best.safetensors report.html log.txt; do
+for file in config.ini metrics.csv summary.json model.safetensors best.safetensors predictions.png report.html log.txt; do
     check "there is $file" test -s runs/run/$file
 done
 check "metrics.csv says what it holds" grep -qx 'epoch,stage,lr,train_loss,train_accuracy,val_loss,val_accuracy,val_mean_iou,seconds' runs/run/metrics.csv
@@ -46,7 +28,8 @@ check "summary.json has the mean IoU" grep -q '"val_mean_iou": 0\.' runs/run/sum
 check "and the head" grep -q '"head": "fcn"' runs/run/summary.json
 best=$(sed -n 's/^best epoch \([0-9]*\) .*/\1/p' out)
 check "the best epoch has the best mean IoU" awk -F, -v best="$best" 'NR > 1 { if ($8 > most) { most = $8; epoch = $1 } } END { exit epoch != best }' runs/run/metrics.csv
-for text in 'Mean IoU' '<th>IoU</th>' 'Dice' 'Pixels that are right'; do
+for text in 'Mean IoU' '<th>IoU</th>' 'Dice' 'Pixels that are right' 'src="data:image/png;base64,iVBORw0KGgo' \
+    '#800000"></i>disc<' '#e0e0c0"></i>not counted<'; do
     check "report.html has $text" grep -q -- "$text" runs/run/report.html
 done
 run 0 "config.ini as configuration" train runs/run/config.ini -o again -q
@@ -88,6 +71,27 @@ prints_like '^data/images/disc-000\.png	masks/disc-000\.png	ground	0\.[0-9]{4}	d
 mkdir said && cp -r data/images said && cp -r masks said/masks
 run 0 "what it predicted, as the truth" eval $m said
 prints_like '^(ground|disc|square) '
+
+# pictures
+base64 -w0 runs/run/predictions.png >base64
+check "the report holds the pictures" grep -qF -f base64 runs/run/report.html
+"$draw" -m two 1 disc square || exit 99
+run 0 "eval with pictures" eval $m two --sheet two.png
+cp out said.txt
+run 0 "without" eval $m two
+check "says the same" cmp out said.txt
+run 0 "masks of these" predict $m two/images --mask-dir two/said -q
+check "they show images, truth and predictions" "$TL_TEST_BUILD/tests/cli/sheet" two.png \
+    two/images/disc-000.png two/masks/disc-000.png two/said/disc-000.png \
+    two/images/square-000.png two/masks/square-000.png two/said/square-000.png
+run 1 "nowhere to draw" eval $m two --sheet nowhere/two.png
+says_like '^tl: warning: no pictures of predictions: nowhere/two\.png'
+prints_like '^mean IoU '
+rm runs/run/predictions.png && mkdir -p runs/run/predictions.png/full
+run 0 "a run that cannot draw" train run.ini --force -q -s stage.all.epochs=1
+says_like '^tl: warning: no pictures of predictions: runs/run/predictions\.png'
+check "has its report all the same" grep -q 'Mean IoU' runs/run/report.html
+check_not "without them" grep -q 'data:image' runs/run/report.html
 
 # other heads, a VGG
 for head in lite deeplabv3; do

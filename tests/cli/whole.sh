@@ -2,34 +2,8 @@
 # Segmenters on whole images: tl eval and tl predict say the same of every pixel, with and without tiles.
 . "$TL_TEST_SOURCE/tests/cli/lib.sh"
 "$draw" -m data 6 disc square || exit 99
-cat >run.ini <<END
-[data]
-train = data
-val = 0.25
-batch = 4
-resize = 112
-crop = 64
-
-[model]
-arch = resnet50
-layers = 1,1,1,1
-width = 0.0625
-weights = random
-head = fcn
-
-[classes]
-ground = 0
-disc = 1
-square = 2
-
-[stage head]
-epochs = 1
-
-[stage all]
-train = *
-epochs = 2
-lr = 2e-3
-END
+mask_ini fcn resize=112 crop=64 >run.ini
+printf '[stage head]\nepochs = 1\n[stage all]\ntrain = *\nepochs = 2\nlr = 2e-3\n' >>run.ini
 run 0 "train" train run.ini -q
 m=runs/run/best.safetensors
 
@@ -107,6 +81,9 @@ says_like 'large/masks/square-000\.png: [0-9]+ x [0-9]+ pixels'
 "$draw" -m many 2 disc square stripes || exit 99
 run 1 "eval of a number beyond the classes" eval $m many
 says_like 'many/masks/stripes-000\.png: pixel [0-9]+, [0-9]+ is 3, and there are 3 classes from 0 on'
+run 1 "eval of a folder of images" eval $m data/images
+says_like '^tl: data/images/images: No such file or directory \(a folder of images with masks holds images/ and masks/\)$'
+says "Where masks are the images' alpha, --config CONFIG.ini says so."
 cp -r data hole && rm hole/masks/disc-003.png
 run 1 "eval of an image without a mask" eval $m hole
 says_like 'hole/images/disc-003\.jpg: there is no mask hole/masks/disc-003\.png for it'
@@ -121,4 +98,7 @@ says_like 'torn/images/disc-001\.jpg'
 run 0 "a classifier" train class.ini -q -s data.train=folders
 run 2 "does not know tiles" eval runs/class/model.safetensors folders --tile 64
 says_like '^tl: --tile is for masks, and runs/class/model\.safetensors tells images apart'
+run 2 "nor sheets" eval runs/class/model.safetensors folders --sheet sheet.png
+says_like '^tl: --sheet is for masks, and runs/class/model\.safetensors tells images apart'
+check "its report has no pictures" sh -c '! grep -q data:image runs/class/report.html'
 finish

@@ -287,6 +287,12 @@ static void test_limit_takes_the_oldest(void **state) {
     assert_non_null(strstr(tl_context_message(context), "limit"));
     assert_true(exists(old)); /* nothing goes where it would not help */
     tl__cache_close(writer);
+    /* the oldest, but to stay, and to count as much as our own */
+    assert_int_equal(tl__cache_evict(context, folder, cache->path, held, 2 * file, 2 * file, 3 * file), TL_ERROR_LIMIT);
+    assert_true(exists(old));
+    assert_int_equal(tl__cache_evict(context, folder, cache->path, held, 2 * file, file, 3 * file), TL_OK);
+    assert_true(exists(held));
+    assert_false(exists(old));
     tl__cache_close(cache);
     free(old);
     free(older);

@@ -105,7 +105,7 @@ static void wrong_masks_are_refused(void **state) {
     drawing_free(&jpeg);
     load_fails(f, TL_ERROR_FORMAT, "masks/a.png: not a PNG");
     file_write(f->folder, "masks/a.png", "", 0);
-    load_fails(f, TL_ERROR_FORMAT, "masks/a.png: not a PNG");
+    load_fails(f, TL_ERROR_FORMAT, "masks/a.png: the file is empty");
     fill(values, W * H, 4);
     drawing whole = draw_values(W, H, (png_kind){PNG_COLOR_TYPE_GRAY, 8, false, false}, values);
     file_write(f->folder, "masks/a.png", whole.file, whole.size - 20);

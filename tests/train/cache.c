@@ -33,22 +33,12 @@ typedef struct job {
 } job;
 
 typedef struct outcome {
+    stage_features features;
     tl_status status;
     tl__hash values; /* of all parameters */
-    int64_t images, found;
-    bool cached;
-    char cache[128], file[4200], warnings[4096];
+    char warnings[4096];
     int warning_count;
 } outcome;
-
-static void on_stage(void *user, const tl_stage_report *report) {
-    outcome *o = user;
-    o->cached = report->features_cached;
-    o->images = report->feature_images;
-    o->found = report->feature_images_found;
-    snprintf(o->cache, sizeof o->cache, "%s", report->cache);
-    snprintf(o->file, sizeof o->file, "%s", report->cache_file ? report->cache_file : "");
-}
 
 static void on_log(void *user, tl_log_level level, const char *text) {
     outcome *o = user;
@@ -121,7 +111,7 @@ static tl_status train(const job *j, parts *p, outcome *o) {
     options.cache_folder = options.cache_features ? j->cache : NULL;
     options.cache_limit = j->limit;
     options.user = o;
-    options.on_stage = on_stage;
+    options.on_stage = test_note_features;
     return tl_train(p->model, p->device, p->train, p->val, &options, NULL);
 }
 
@@ -187,21 +177,21 @@ static void test_same_weights(void **state) {
         job none = {.cache = "none", .train = trains[t]}, memory = {.train = trains[t]},
             disk = {.cache = cache, .train = trains[t]};
         outcome a = run(&none, folder), b = run(&memory, folder), c = run(&disk, folder), d = run(&disk, folder);
-        assert_false(a.cached);
-        assert_string_equal(a.cache, "switched off");
-        assert_true(b.cached && c.cached && d.cached);
-        assert_string_equal(b.file, "");
-        assert_int_equal(c.images, CLASSES * EACH);
-        assert_int_equal(c.found, t == 2 ? CLASSES * EACH : 0); /* the third's cut is the second's */
-        assert_int_equal(d.found, CLASSES * EACH);
-        assert_string_equal(c.file, d.file);
+        assert_false(a.features.cached);
+        assert_string_equal(a.features.cache, "switched off");
+        assert_true(b.features.cached && c.features.cached && d.features.cached);
+        assert_string_equal(b.features.file, "");
+        assert_int_equal(c.features.images, CLASSES * EACH);
+        assert_int_equal(c.features.found, t == 2 ? CLASSES * EACH : 0); /* the third's cut is the second's */
+        assert_int_equal(d.features.found, CLASSES * EACH);
+        assert_string_equal(c.features.file, d.features.file);
         assert_same(&a, &b);
         assert_same(&a, &c);
         assert_same(&a, &d);
         for (int threads = 2; threads <= 3; threads++) {
             job other = {.cache = cache, .train = trains[t], .threads = threads, .workers = 3};
             outcome e = run(&other, folder);
-            assert_int_equal(e.found, CLASSES * EACH);
+            assert_int_equal(e.features.found, CLASSES * EACH);
             assert_same(&a, &e);
         }
         assert_int_equal(c.warning_count + d.warning_count, 0);
@@ -220,7 +210,7 @@ static void test_runs_share(void **state) {
         job shared = {.cache = cache, .seed = (uint64_t)i, .batch = 3 + i}, alone = shared;
         alone.cache = "none";
         outcome a = run(&shared, folder), b = run(&alone, folder);
-        assert_int_equal(a.found, CLASSES * EACH);
+        assert_int_equal(a.features.found, CLASSES * EACH);
         assert_same(&a, &b);
     }
     free(folder);
@@ -255,44 +245,45 @@ static void test_what_invalidates(void **state) {
         {{.train = "layer4.*"}, 0},
     };
     outcome best = run(&base, folder);
-    assert_int_equal(best.found, all);
+    assert_int_equal(best.features.found, all);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         job cached = cases[i].job, uncached = cases[i].job;
         cached.cache = cache;
         uncached.cache = "none";
         outcome a = run(&cached, folder), b = run(&cached, folder), c = run(&uncached, folder);
-        if (strcmp(a.file, best.file) != 0 || cases[i].found) /* a machine may have the baseline alone */
-            assert_int_equal(a.found, cases[i].found);
-        assert_int_equal(b.found, all);
+        /* a machine may have the baseline alone */
+        if (strcmp(a.features.file, best.features.file) != 0 || cases[i].found)
+            assert_int_equal(a.features.found, cases[i].found);
+        assert_int_equal(b.features.found, all);
         assert_same(&a, &c);
         assert_same(&b, &c);
     }
     /* what the device was told of its algorithms */
     for (int i = 0; i < 2; i++) {
         setenv("TL_CPU_WINOGRAD", i ? "1" : "0", 1);
-        assert_int_equal(run(&base, folder).found, 0);
-        assert_int_equal(run(&base, folder).found, all);
+        assert_int_equal(run(&base, folder).features.found, 0);
+        assert_int_equal(run(&base, folder).features.found, all);
     }
     unsetenv("TL_CPU_WINOGRAD");
-    assert_int_equal(run(&base, folder).found, all);
+    assert_int_equal(run(&base, folder).features.found, all);
     /* one image becomes another's, one is added, one is a copy under another name, one goes */
     snprintf(from, sizeof from, "%s/class0/0.png", folder);
     snprintf(to, sizeof to, "%s/class0/1.png", folder);
     copy_file(from, to);
-    assert_int_equal(run(&base, folder).found, all);
+    assert_int_equal(run(&base, folder).features.found, all);
     char *other = test_folder(CLASSES, EACH + 1, 41);
     snprintf(from, sizeof from, "%s/class1/%d.png", other, EACH);
     snprintf(to, sizeof to, "%s/class1/%d.png", folder, EACH);
     copy_file(from, to);
     outcome added = run(&base, folder), again = run(&base, folder), without = run(&(job){.cache = "none"}, folder);
-    assert_int_equal(added.images, all + 1);
-    assert_int_equal(added.found, all);
-    assert_int_equal(again.found, all + 1);
+    assert_int_equal(added.features.images, all + 1);
+    assert_int_equal(added.features.found, all);
+    assert_int_equal(again.features.found, all + 1);
     assert_same(&added, &without);
     assert_same(&again, &without);
     snprintf(to, sizeof to, "%s/class2/0.png", folder);
     copy_file(from, to); /* the same path, other contents, which are known */
-    assert_int_equal(run(&base, folder).found, all + 1);
+    assert_int_equal(run(&base, folder).features.found, all + 1);
     assert_int_equal(truncate(to, 100), 0);
     outcome bad = attempt(&base, folder);
     assert_int_not_equal(bad.status, TL_OK);
@@ -338,19 +329,19 @@ static void test_damaged_files(void **state) {
     job base = {.cache = cache};
     outcome first = run(&base, folder), o;
     struct stat st;
-    assert_int_equal(stat(first.file, &st), 0);
-    snprintf(kept, sizeof kept, "%s.kept", first.file);
-    copy_file(first.file, kept);
+    assert_int_equal(stat(first.features.file, &st), 0);
+    snprintf(kept, sizeof kept, "%s.kept", first.features.file);
+    copy_file(first.features.file, kept);
     for (int i = 0; i < 48; i++) {
         off_t at = (off_t)((uint64_t)st.st_size * (uint64_t)(i * 37 % 48) / 48 + (uint64_t)i);
-        copy_file(kept, first.file);
-        assert_int_equal(truncate(first.file, at), 0);
+        copy_file(kept, first.features.file);
+        assert_int_equal(truncate(first.features.file, at), 0);
         o = run(&base, folder);
         assert_same(&o, &first);
-        assert_true(o.found < CLASSES * EACH);
-        assert_int_equal(run(&base, folder).found, CLASSES * EACH); /* and it is mended */
-        copy_file(kept, first.file);
-        int fd = open(first.file, O_RDWR);
+        assert_true(o.features.found < CLASSES * EACH);
+        assert_int_equal(run(&base, folder).features.found, CLASSES * EACH); /* and it is mended */
+        copy_file(kept, first.features.file);
+        int fd = open(first.features.file, O_RDWR);
         uint8_t byte;
         assert_int_equal(pread(fd, &byte, 1, at), 1);
         byte ^= 16;
@@ -359,11 +350,11 @@ static void test_damaged_files(void **state) {
         o = run(&base, folder);
         assert_same(&o, &first);
         assert_true(o.warning_count <= 1);
-        assert_string_equal(o.file, first.file);
+        assert_string_equal(o.features.file, first.features.file);
         if (at < TL__CACHE_HEADER)
             assert_non_null(strstr(o.warnings, "damaged, or no cache of features"));
         o = run(&base, folder);
-        assert_int_equal(o.found, CLASSES * EACH);
+        assert_int_equal(o.features.found, CLASSES * EACH);
         assert_int_equal(o.warning_count, 0);
     }
     free(folder);
@@ -375,16 +366,16 @@ static void test_a_damaged_row_is_said(void **state) {
     char *folder = test_folder(CLASSES, EACH, 40), *cache = cache_folder();
     job base = {.cache = cache};
     outcome first = run(&base, folder);
-    int fd = open(first.file, O_RDWR);
+    int fd = open(first.features.file, O_RDWR);
     assert_int_equal(pwrite(fd, "damage", 6, TL__CACHE_HEADER + TL__CACHE_SLOT + 12), 6);
     close(fd);
     outcome o = run(&base, folder);
     assert_same(&o, &first);
-    assert_int_equal(o.found, CLASSES * EACH - 1);
+    assert_int_equal(o.features.found, CLASSES * EACH - 1);
     assert_non_null(strstr(o.warnings, "features of 1 image are damaged: computed anew"));
     assert_int_equal(o.warning_count, 1);
     o = run(&base, folder);
-    assert_int_equal(o.found, CLASSES * EACH);
+    assert_int_equal(o.features.found, CLASSES * EACH);
     assert_int_equal(o.warning_count, 0);
     free(folder);
     free(cache);
@@ -401,8 +392,8 @@ static void test_folders_that_do_not_work(void **state) {
     assert_same(&o, &none);
     assert_int_equal(o.warning_count, 1);
     assert_non_null(strstr(o.warnings, "not kept for other runs"));
-    assert_string_equal(o.file, "");
-    assert_true(o.cached);
+    assert_string_equal(o.features.file, "");
+    assert_true(o.features.cached);
     free(folder);
     free(cache);
 }
@@ -415,14 +406,14 @@ static void test_limits(void **state) {
     outcome none = run(&(job){.cache = "none"}, folder);
     outcome o = run(&(job){.cache = cache, .limit = 5000}, folder);
     assert_same(&o, &none);
-    assert_true(o.cached); /* in memory */
+    assert_true(o.features.cached); /* in memory */
     assert_int_equal(o.warning_count, 1);
     assert_non_null(strstr(o.warnings, "limit"));
-    assert_int_equal(run(&(job){.cache = cache, .limit = 5000}, folder).found, 0);
+    assert_int_equal(run(&(job){.cache = cache, .limit = 5000}, folder).features.found, 0);
     o = run(&(job){.limit = 100}, folder);
     assert_same(&o, &none);
-    assert_false(o.cached);
-    assert_non_null(strstr(o.cache, "would take"));
+    assert_false(o.features.cached);
+    assert_non_null(strstr(o.features.cache, "would take"));
     free(folder);
     free(cache);
 }
@@ -446,12 +437,12 @@ static void test_full_disk(void **state) {
         outcome o = run(&(job){.cache = cache}, folder);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         assert_same(&o, &none);
-        assert_true(o.cached);
+        assert_true(o.features.cached);
         assert_int_equal(o.warning_count, rows < CLASSES * EACH);
         if (rows < CLASSES * EACH)
             assert_non_null(strstr(o.warnings, "not kept for other runs"));
         outcome next = run(&(job){.cache = cache}, folder);
-        assert_int_equal(next.found, rows < 0 ? 0 : rows);
+        assert_int_equal(next.features.found, rows < 0 ? 0 : rows);
         assert_same(&next, &none);
     }
     free(folder);
@@ -535,7 +526,7 @@ static void test_processes_at_once(void **state) {
         assert_int_equal(o.warning_count, 0);
     }
     assert_int_equal(count_files(cache), 1);
-    assert_int_equal(slots_in(o.file), CLASSES * 8 * EACH); /* each was computed by one of them */
+    assert_int_equal(slots_in(o.features.file), CLASSES * 8 * EACH); /* each was computed by one of them */
     free(folder);
     free(cache);
 }
@@ -555,10 +546,10 @@ static void test_killed(void **state) {
         if (i % 4 == 3) {
             o = run(&(job){.cache = cache}, folder);
             assert_same(&o, &none);
-            assert_true(o.found >= last);
-            assert_int_equal(slots_in(o.file), CLASSES * 8 * EACH);
+            assert_true(o.features.found >= last);
+            assert_int_equal(slots_in(o.features.file), CLASSES * 8 * EACH);
             last = 0;
-            unlink(o.file);
+            unlink(o.features.file);
         }
     }
     free(folder);
@@ -580,8 +571,8 @@ static void test_holder_that_does_nothing(void **state) {
     (void)state;
     char *folder = test_folder(CLASSES, EACH, 40), *cache = cache_folder(), reason[128];
     outcome log = {0}, first = run(&(job){.cache = cache}, folder);
-    assert_int_equal(truncate(first.file, TL__CACHE_HEADER + 2 * (TL__CACHE_SLOT + 128)), 0);
-    int fd = open(first.file, O_RDWR);
+    assert_int_equal(truncate(first.features.file, TL__CACHE_HEADER + 2 * (TL__CACHE_SLOT + 128)), 0);
+    int fd = open(first.features.file, O_RDWR);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     tl_context_options options = {
         .size = sizeof options, .backend_path = "", .user = &log, .log = on_log, .log_level = TL_LOG_WARNING};
@@ -610,7 +601,7 @@ static void test_holder_that_does_nothing(void **state) {
     tl__features *features = NULL;
     ok(tl__features_create(&request, &features, reason), p.context);
     assert_non_null(features);
-    assert_string_equal(tl__features_file(features), first.file);
+    assert_string_equal(tl__features_file(features), first.features.file);
     assert_in_range(features->found, 0, 2);
     assert_non_null(strstr(log.warnings, "another process holds it and adds nothing"));
     assert_int_equal(log.warning_count, 1);

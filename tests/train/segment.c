@@ -233,13 +233,12 @@ static char *masks_folder(void) {
 }
 
 typedef struct learned {
+    stage_features features;
     float *values;
     size_t count;
     tl_epoch epochs[16];
     int64_t confusion[CLASSES * CLASSES]; /* of the last epoch */
     int epoch_count;
-    bool cached;
-    char cache[128];
 } learned;
 
 static tl_status keep_epoch(void *user, const tl_epoch *epoch, tl_model *model) {
@@ -248,12 +247,6 @@ static tl_status keep_epoch(void *user, const tl_epoch *epoch, tl_model *model) 
     l->epochs[l->epoch_count++] = *epoch;
     memcpy(l->confusion, epoch->confusion, sizeof l->confusion);
     return TL_OK;
-}
-
-static void keep_stage(void *user, const tl_stage_report *report) {
-    learned *l = user;
-    l->cached = report->features_cached;
-    snprintf(l->cache, sizeof l->cache, "%s", report->cache);
 }
 
 static void open_sets(tl_context *context, const char *folder, tl_dataset **train, tl_dataset **val) {
@@ -312,7 +305,7 @@ static learned learn_stored(const char *folder, tl_head head, const char *train_
     training.stage_count = 1;
     training.user = &l;
     training.on_epoch = keep_epoch;
-    training.on_stage = keep_stage;
+    training.on_stage = test_note_features;
     ok(tl_train(model, device, train, val, &training, NULL), context);
     if (precision == TL_PRECISION_FP32)
         check_evaluation(model, device, val, &l);
@@ -331,8 +324,8 @@ static learned learn(const char *folder, tl_head head, const char *train, bool c
 
 static void check_cached(const char *folder, tl_head head, const char *train, const char *cut, tl_precision precision) {
     learned with = learn_stored(folder, head, train, true, 2, precision), without = learn_stored(folder, head, train, false, 2, precision);
-    assert_true(with.cached && !without.cached);
-    assert_string_equal(with.cache, cut);
+    assert_true(with.features.cached && !without.features.cached);
+    assert_string_equal(with.features.cache, cut);
     assert_int_equal(with.count, without.count);
     assert_memory_equal(with.values, without.values, with.count * sizeof *with.values);
     for (int i = 0; i < 2; i++) {
@@ -376,7 +369,8 @@ static void test_learns(void **state) {
     free(folder);
 }
 
-static tl_status train_little(tl_context *context, const char *folder, tl_device **device, tl_model **model, tl_dataset **train) {
+static tl_status train_little(tl_context *context, const char *folder, const char *cache, tl_device **device,
+                              tl_model **model, tl_dataset **train) {
     static const int layers[4] = {1, 1, 1, 1};
     const tl_rate rate = {.parameters = "classifier.*", .factor = 10};
     tl_masks_options masks;
@@ -398,6 +392,7 @@ static tl_status train_little(tl_context *context, const char *folder, tl_device
     stage.rate_count = 1;
     training.batch = 6;
     training.workers = 1;
+    training.cache_folder = cache;
     training.stages = &stage;
     training.stage_count = 1;
     TL__TRY(tl_device_open(context, "cpu", &(tl_device_options){.size = sizeof(tl_device_options), .threads = 1}, device));
@@ -410,10 +405,12 @@ static tl_status train_little(tl_context *context, const char *folder, tl_device
     return tl_train(*model, *device, *train, *train, &training, NULL);
 }
 
-/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind. */
+/* Memory that ends anywhere (here at every seventh place) is a failure with a message, and nothing is left behind:
+ * without files of features, with those that an earlier one left, and with new ones. */
 static void test_allocations_fail(void **state) {
     (void)state;
-    char *folder = masks_folder();
+    char *folder = masks_folder(), *cache = test_folder(0, 0, 0), command[4200];
+    snprintf(command, sizeof command, "rm -rf '%.4000s'/*", cache);
     int failures = 0;
     bool failed = true;
     for (long n = 1; failed; n += 7) {
@@ -424,7 +421,9 @@ static void test_allocations_fail(void **state) {
         tl_dataset *train = NULL;
         if (!context)
             continue;
-        tl_status status = train_little(context, folder, &device, &model, &train);
+        if (n % 4 == 0)
+            assert_int_equal(system(command), 0);
+        tl_status status = train_little(context, folder, n % 2 ? NULL : cache, &device, &model, &train);
         failed = count.made >= n;
         assert_true(status == TL_OK || (status == TL_ERROR_MEMORY && strstr(tl_context_message(context), "memory")));
         failures += status != TL_OK;
@@ -437,6 +436,7 @@ static void test_allocations_fail(void **state) {
     }
     assert_true(failures > 100);
     free(folder);
+    free(cache);
 }
 
 static void test_data_fits_the_head(void **state) {

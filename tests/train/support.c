@@ -127,6 +127,15 @@ float *test_values(tl_model *model, size_t *count) {
     return values;
 }
 
+void test_note_features(void *user, const tl_stage_report *report) {
+    stage_features *f = user;
+    f->cached = report->features_cached;
+    f->images = report->feature_images;
+    f->found = report->feature_images_found;
+    snprintf(f->cache, sizeof f->cache, "%s", report->cache);
+    snprintf(f->file, sizeof f->file, "%s", report->cache_file ? report->cache_file : "");
+}
+
 void test_job_begin(test_job *job, const char *arch, int classes, int each, int drawn, int size) {
     tl_preprocess preprocess;
     job->model = test_model(job->context, arch, classes);

@@ -45,6 +45,15 @@ typedef struct test_job {
 void test_job_begin(test_job *job, const char *arch, int classes, int each, int drawn, int size);
 void test_job_end(test_job *job);
 
+/* What a training said of the features of its last stage. */
+typedef struct stage_features {
+    int64_t images, found;
+    bool cached;
+    char cache[128], file[4200];
+} stage_features;
+/* For tl_train_options' on_stage; `user` begins with a stage_features. */
+void test_note_features(void *user, const tl_stage_report *report);
+
 #define ok(call, context) \
     do { \
         tl_status status_ = (call); \

@@ -12,19 +12,9 @@
 enum { SIZE = 32, CLASSES = 2, EACH = 5, ALL = CLASSES * EACH };
 
 typedef struct outcome {
+    stage_features features;
     tl__hash values;
-    int64_t images, found;
-    bool cached;
-    char cache[128];
 } outcome;
-
-static void on_stage(void *user, const tl_stage_report *report) {
-    outcome *o = user;
-    o->cached = report->features_cached;
-    o->images = report->feature_images;
-    o->found = report->feature_images_found;
-    snprintf(o->cache, sizeof o->cache, "%s", report->cache);
-}
 
 /* A training of four epochs from the same beginning. `cache` as in tl_train_options; "none": steps read images. */
 static outcome run(test_job *job, const tl_augment *augment, const char *cache, const char *train) {
@@ -48,7 +38,7 @@ static outcome run(test_job *job, const tl_augment *augment, const char *cache, 
     options.cache_features = !cache || strcmp(cache, "none") != 0;
     options.cache_folder = options.cache_features ? cache : NULL;
     options.user = &o;
-    options.on_stage = on_stage;
+    options.on_stage = test_note_features;
     ok(tl_train(job->model, job->device, job->data, job->data, &options, NULL), job->context);
     float *values = test_values(job->model, &count);
     o.values = tl__hash_bytes(values, count * sizeof *values, 0);
@@ -90,14 +80,14 @@ static void test_same_weights(void **state) {
             tl_augment augment = changes(views);
             outcome none = run(&job, &augment, "none", trains[t]), memory = run(&job, &augment, NULL, trains[t]),
                     disk = run(&job, &augment, folder, trains[t]), again = run(&job, &augment, folder, trains[t]);
-            assert_false(none.cached);
-            assert_true(memory.cached && disk.cached && again.cached);
+            assert_false(none.features.cached);
+            assert_true(memory.features.cached && disk.features.cached && again.features.cached);
             assert_same(&none, &memory);
             assert_same(&none, &disk);
             assert_same(&none, &again);
-            assert_int_equal(memory.images, ALL * (views + 1)); /* and once as they are, to judge by */
-            assert_int_equal(memory.found, 0);
-            assert_int_equal(again.found, ALL * (views + 1));
+            assert_int_equal(memory.features.images, ALL * (views + 1)); /* and once as they are, to judge by */
+            assert_int_equal(memory.features.found, 0);
+            assert_int_equal(again.features.found, ALL * (views + 1));
         }
     free(folder);
     test_job_end(&job);
@@ -110,9 +100,9 @@ static void test_without_views(void **state) {
     begin(&job);
     tl_augment none = changes(0), five = changes(5), three = changes(3);
     outcome a = run(&job, &none, NULL, "fc.*"), b = run(&job, &five, NULL, "fc.*"), c = run(&job, &three, NULL, "fc.*");
-    assert_false(a.cached);
-    assert_string_equal(a.cache, "the images change at random");
-    assert_true(b.cached);
+    assert_false(a.features.cached);
+    assert_string_equal(a.features.cache, "the images change at random");
+    assert_true(b.features.cached);
     assert_same(&a, &b);
     assert_true(a.values.low != c.values.low);
     test_job_end(&job);
@@ -128,11 +118,11 @@ static void test_what_is_found(void **state) {
     seed.seed = 4;
     turned.rotate = 21;
     tl_augment_init(&plain, sizeof plain);
-    assert_int_equal(run(&job, &two, folder, "fc.*").found, 0);
-    assert_int_equal(run(&job, &three, folder, "fc.*").found, ALL * 3);
-    assert_int_equal(run(&job, &seed, folder, "fc.*").found, ALL);
-    assert_int_equal(run(&job, &turned, folder, "fc.*").found, ALL);
-    assert_int_equal(run(&job, &plain, folder, "fc.*").found, 2 * ALL);
+    assert_int_equal(run(&job, &two, folder, "fc.*").features.found, 0);
+    assert_int_equal(run(&job, &three, folder, "fc.*").features.found, ALL * 3);
+    assert_int_equal(run(&job, &seed, folder, "fc.*").features.found, ALL);
+    assert_int_equal(run(&job, &turned, folder, "fc.*").features.found, ALL);
+    assert_int_equal(run(&job, &plain, folder, "fc.*").features.found, 2 * ALL);
     uint64_t first = tl__feature_view(&two, 1, 0);
     assert_true(first != 0);
     assert_true(first == tl__feature_view(&three, 1, 0));

@@ -6,6 +6,8 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,8 +87,8 @@ typedef struct fixture {
     char *folder;
 } fixture;
 
-static fixture begin(tl_head head, char *folder) {
-    fixture f = {.context = test_context(NULL), .folder = folder};
+static fixture begin_in(tl_context *context, tl_head head, char *folder) {
+    fixture f = {.context = context, .folder = folder};
     tl_model_options options;
     tl_masks_options masks;
     f.device = test_device(f.context, 2);
@@ -105,6 +107,10 @@ static fixture begin(tl_head head, char *folder) {
     masks.class_count = CLASSES;
     ok(tl_dataset_open_masks(f.context, folder, &masks, &f.data), f.context);
     return f;
+}
+
+static fixture begin(tl_head head, char *folder) {
+    return begin_in(test_context(NULL), head, folder);
 }
 
 static void end(fixture *f) {
@@ -229,22 +235,18 @@ static void keep_stage(void *user, const tl_stage_report *report) {
 }
 
 /* Two stages: in the first the trunk is frozen, in the second its last part trains. */
-static run train(const fixture *f, bool cache, uint64_t limit, int tile, const char *second) {
+static run train_with(const fixture *f, tl_train_options options, int tile, const char *second) {
     run r = {.epochs = 0};
     tl_stage stages[2];
-    tl_train_options options;
     for (int i = 0; i < 2; i++) {
         tl_stage_init(&stages[i], sizeof *stages);
         stages[i].epochs = i ? 1 : 2;
         stages[i].lr = 0.01;
         stages[i].train = i ? second : "classifier.*, aux_classifier.*";
     }
-    tl_train_options_init(&options, sizeof options);
     options.batch = 4;
     options.stages = stages;
     options.stage_count = 2;
-    options.cache_features = cache;
-    options.cache_limit = limit;
     options.tile = tile;
     options.user = &r;
     options.on_epoch = keep_epoch;
@@ -252,6 +254,14 @@ static run train(const fixture *f, bool cache, uint64_t limit, int tile, const c
     ok(tl_train(f->model, f->device, f->data, f->data, &options, NULL), f->context);
     assert_int_equal(r.epochs, 3);
     return r;
+}
+
+static run train(const fixture *f, bool cache, uint64_t limit, int tile, const char *second) {
+    tl_train_options options;
+    tl_train_options_init(&options, sizeof options);
+    options.cache_features = cache;
+    options.cache_limit = limit;
+    return train_with(f, options, tile, second);
 }
 
 /* What stays in memory changes nothing, whether all of it has room or a part; nor does where the cut is in the next
@@ -286,6 +296,123 @@ static void test_kept_features(void **state) {
             }
         }
     free(folder);
+}
+
+typedef struct told {
+    long long found, pieces; /* of whole images, in all stages */
+    int warnings;
+    char file[4200];
+} told;
+
+static void on_log(void *user, tl_log_level level, const char *text) {
+    told *t = user;
+    long long found, pieces;
+    t->warnings += level <= TL_LOG_WARNING;
+    if (sscanf(text, "whole images: features of %lld of %lld pieces found in %4199s", &found, &pieces, t->file) == 3) {
+        t->found += found;
+        t->pieces += pieces;
+    }
+}
+
+static told told_by(char *folder, const char *cache, uint64_t limit, int tile, run *r) {
+    told t = {.found = 0};
+    const tl_context_options logging = {
+        .size = sizeof logging, .backend_path = "", .user = &t, .log = on_log, .log_level = TL_LOG_INFO};
+    tl_context *context;
+    tl_train_options options;
+    assert_int_equal(tl_context_create(&logging, &context), TL_OK);
+    fixture f = begin_in(context, TL_HEAD_FCN, folder);
+    tl_train_options_init(&options, sizeof options);
+    options.cache_folder = cache;
+    options.cache_limit = limit;
+    *r = train_with(&f, options, tile, "classifier.*, aux_classifier.*, backbone.layer4.*");
+    free(r->plan);
+    end(&f);
+    return t;
+}
+
+static void expect_scores(const run *a, const run *b) {
+    for (int e = 0; e < 3; e++)
+        assert_true(a->val[e].loss == b->val[e].loss && a->val[e].mean_iou == b->val[e].mean_iou);
+}
+
+/* What one run leaves in a folder another finds: by the contents of an image, and whole or not at all. */
+static void test_features_for_other_runs(void **state) {
+    char *folder = make_folder();
+    (void)state;
+    for (int tile = 0; tile <= 64; tile += 64) {
+        char *cache = test_folder(0, 0, 0);
+        run alone, r;
+        told none = told_by(folder, NULL, 0, tile, &alone), first = told_by(folder, cache, 0, tile, &r);
+        assert_int_equal(none.pieces, 0);
+        expect_scores(&r, &alone);
+        assert_int_equal(first.found, 0);
+        assert_true(first.pieces > 2 * IMAGES || (!tile && first.pieces == 2 * IMAGES)); /* two stages, two cuts */
+        told second = told_by(folder, cache, 0, tile, &r);
+        expect_scores(&r, &alone);
+        assert_int_equal(second.found, first.pieces);
+        assert_int_equal(second.pieces, first.pieces);
+        assert_int_equal(first.warnings + second.warnings, 0);
+        free(cache);
+    }
+    free(folder);
+}
+
+static off_t size_of(int fd) {
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    return st.st_size;
+}
+
+/* What is damaged is computed anew, and added; while another process adds, nobody waits, and nothing is added. */
+static void test_files_of_whole_images(void **state) {
+    char *folder = make_folder(), *cache = test_folder(0, 0, 0);
+    (void)state;
+    run alone, r;
+    const told first = told_by(folder, cache, 0, 0, &alone); /* the last stage's file, half of the pieces */
+    const int fd = open(first.file, O_RDWR);
+    assert_true(fd >= 0);
+    const off_t whole = size_of(fd), half = whole / 2;
+    uint8_t byte = 0;
+    assert_int_equal(pread(fd, &byte, 1, half), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, half), 1);
+    assert_int_equal(told_by(folder, cache, 0, 0, &r).found, first.pieces - 1);
+    expect_scores(&r, &alone);
+    assert_true(size_of(fd) > whole);
+    assert_int_equal(ftruncate(fd, half), 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    const long long left = told_by(folder, cache, 0, 0, &r).found;
+    expect_scores(&r, &alone);
+    assert_true(left >= first.pieces / 2 && left < first.pieces);
+    assert_int_equal(size_of(fd), half);
+    close(fd);
+    assert_int_equal(told_by(folder, cache, 0, 0, &r).found, left);
+    assert_int_equal(told_by(folder, cache, 0, 0, &r).found, first.pieces);
+    expect_scores(&r, &alone);
+    free(folder);
+    free(cache);
+}
+
+/* Other contents are another image; what has no room is done without. */
+static void test_keys_and_limits(void **state) {
+    char *folder = make_folder(), *cache = test_folder(0, 0, 0), *small = test_folder(0, 0, 0);
+    (void)state;
+    run alone, r;
+    const told first = told_by(folder, cache, 0, 0, &r);
+    uint8_t rgb[48 * 48 * 3] = {0};
+    tl_context *context = test_context(NULL);
+    ok(tl_image_save(context, in(folder, "images", 8), 48, 48, rgb, NULL, 0), context);
+    tl_context_destroy(context);
+    told_by(folder, NULL, 0, 0, &alone);
+    assert_int_equal(told_by(folder, cache, 0, 0, &r).found, first.pieces - 2);
+    expect_scores(&r, &alone);
+    const told limited = told_by(folder, small, 400000, 0, &r);
+    expect_scores(&r, &alone);
+    assert_int_equal(limited.warnings, 2); /* of each stage */
+    free(folder);
+    free(cache);
+    free(small);
 }
 
 static tl_status try_dry(const fixture *f, run *r) {
@@ -449,6 +576,8 @@ static void test_allocations_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_pixel_once), cmocka_unit_test(test_kept_features),
+        cmocka_unit_test(test_features_for_other_runs), cmocka_unit_test(test_files_of_whole_images),
+        cmocka_unit_test(test_keys_and_limits),
         cmocka_unit_test(test_dry_run),          cmocka_unit_test(test_wrong_masks),
         cmocka_unit_test(test_too_small),        cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_allocations_fail),

@@ -153,7 +153,7 @@ typedef struct tl_train_options {
                                 * them; without views every epoch sees other images, and none are */
     /* Of a segmenter: how val is judged. With TL_EXTENT_WHOLE (default) and cache_features, what the frozen part makes
      * of its images stays in memory from epoch to epoch, as far as it has room beside train's: in a quarter of the
-     * machine's, or without a cache_folder in cache_limit. cache_folder does not keep it. */
+     * machine's, or without a cache_folder in cache_limit. In cache_folder it has a file of its own. */
     tl_extent extent;
     int tile; /* as in tl_segmenter_options */
     double overlap;
