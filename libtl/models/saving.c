@@ -50,7 +50,7 @@ static bool write_entry(const tl_saving *s, const entry *e) {
 /* The disk is given its work as it comes, so that little is left to wait for at the end. */
 static void *work(void *argument) {
     tl_saving *s = argument;
-    for (size_t i = 0; i < s->file.model->parameter_count && !s->failed && !s->stop; i++) {
+    for (size_t i = 0; i < s->file.count && !s->failed && !s->stop; i++) {
         const entry *e = &s->entries[i];
         if (!e->id)
             continue;
@@ -82,13 +82,13 @@ static void lay_out(tl_saving *s, const bool *changing) {
 }
 
 static tl_status make_header(const tl__model_file *file, const char *path, char **header, size_t *bytes) {
-    return tl__safetensors_header(file->model->context, path, file->outputs, file->model->parameter_count, file->metadata,
+    return tl__safetensors_header(file->model->context, path, file->outputs, file->count, file->metadata,
                                   file->metadata_count, header, bytes);
 }
 
 static tl_status begin(tl_saving *s, const char *path, const bool *changing) {
     const tl_model *model = s->file.model;
-    TL__TRY(tl__model_file_create(s->file.model, &s->file));
+    TL__TRY(tl__model_file_create(s->file.model, NULL, &s->file));
     TL__TRY(make_header(&s->file, path, &s->header, &s->header_bytes));
     s->entries = tl__calloc(s->context, model->parameter_count, sizeof *s->entries);
     s->part = s->entries ? tl__alloc(s->context, (size_t)PART * sizeof *s->part) : NULL;
@@ -138,7 +138,7 @@ static void join(tl_saving *s) {
 
 /* What has changed since, or was left for now. */
 static tl_status write_rest(tl_saving *s) {
-    for (size_t i = 0; i < s->file.model->parameter_count; i++) {
+    for (size_t i = 0; i < s->file.count; i++) {
         const tl__parameter *p = s->file.order[i];
         const entry *e = &s->entries[i];
         const bool counter = p->kind == TL__PARAMETER_COUNTER;
@@ -162,7 +162,7 @@ static tl_status check_header(const tl_saving *s, bool *same) {
     tl__model_file now;
     char *header = NULL;
     size_t bytes = 0;
-    tl_status status = tl__model_file_create(s->file.model, &now);
+    tl_status status = tl__model_file_create(s->file.model, NULL, &now);
     if (status == TL_OK)
         status = make_header(&now, s->writer.path, &header, &bytes);
     *same = status == TL_OK && bytes == s->header_bytes && memcmp(header, s->header, bytes) == 0;

@@ -408,8 +408,7 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
     if (request->folder && request->engine->storage == TL_DTYPE_U8)
         status = tl__calibration_hash(request->engine, request->sets[0], request->augment);
     if (status == TL_OK)
-        status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
-                                        request->unknown, request->folder != NULL, &f->key);
+        status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->folder != NULL, &f->key);
     if (status == TL_OK) {
         f->count = f->key.count;
         tl__feature_reason(reason, f->key.name, 0, true);

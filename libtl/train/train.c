@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "data/augment.h"
+#include "models/frozen.h"
 #include "train/calibrate.h"
 #include "train/evaluate.h"
-#include "train/frozen.h"
 #include "train/judge.h"
 #include "train/trainer.h"
 
@@ -24,7 +24,6 @@ typedef struct run {
     tl__features *features; /* of both sets; NULL: steps read images */
     char *folder;           /* where they are kept; NULL: in memory */
     bool *changed;          /* by parameter: some stage trains or moves it */
-    tl__hash *hashes;       /* of the others' contents */
     tl__runner *val_runner;
     tl__judge *judge; /* of val as whole images; NULL: there is val_loader */
     uint32_t *order;
@@ -142,8 +141,6 @@ static tl_status make_features(run *r, char reason[128]) {
                                    .folder = r->folder,
                                    .limit = o->cache_limit,
                                    .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit),
-                                   .known = r->hashes,
-                                   .unknown = r->changed,
                                    .user = r,
                                    .planned = note_features_plan,
                                    .begin = begin_features_phase,
@@ -401,9 +398,6 @@ static tl_status check_data(run *r) {
 
 static tl_status find_folder(run *r) {
     const char *folder = r->options->cache_folder;
-    r->hashes = tl__calloc(r->context, r->model->parameter_count, sizeof *r->hashes);
-    if (!r->hashes)
-        return TL_ERROR_MEMORY;
     if (!folder || !r->options->cache_features)
         return TL_OK;
     if (!*folder)
@@ -480,7 +474,6 @@ static void release(run *r) {
     tl__free(r->context, r->confusion);
     tl__free(r->context, r->plans);
     tl__free(r->context, r->folder);
-    tl__free(r->context, r->hashes);
     tl__free(r->context, r->changed);
 }
 
@@ -488,13 +481,13 @@ static tl_status train(run *r, tl_train_result *result) {
     tl__hash before, after;
     size_t frozen;
     TL__TRY(find_changed(r));
-    TL__TRY(tl__frozen_hash(r->model, r->changed, false, r->hashes, &before, &frozen));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, false, &before, &frozen));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, r->changed, true, r->hashes, &after, &frozen));
+    TL__TRY(tl__frozen_hash(r->model, r->changed, true, &after, &frozen));
     if (before.low != after.low || before.high != after.high)
         return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
     result->frozen_tensors = frozen;
