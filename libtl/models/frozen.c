@@ -87,30 +87,41 @@ typedef struct hashing {
     bool again, *done;
 } hashing;
 
+/* What a generator makes cannot have changed. */
+static bool is_settled(const hashing *h, const tl__parameter *p) {
+    return is_known(p) && (!h->again || (!p->values && p->source.generated));
+}
+
 static void hash_one(void *user, size_t i) {
     const hashing *h = user;
     tl__parameter *p = h->model->parameters[i];
     tl__hash hash;
-    if (h->changed[i])
-        return;
-    /* What a generator makes cannot have changed. */
-    h->done[i] = is_known(p) && (!h->again || (!p->values && p->source.generated));
-    if (h->done[i] || !hash_source(p, !h->again, &hash))
+    if (h->changed[i] || is_settled(h, p) || !hash_source(p, !h->again, &hash))
         return;
     note(p, hash);
     h->done[i] = true;
 }
 
+static bool is_work(const hashing *h) {
+    for (size_t i = 0; i < h->model->parameter_count; i++) {
+        const tl__parameter *p = h->model->parameters[i];
+        if (!h->changed[i] && p->kind != TL__PARAMETER_COUNTER && !is_settled(h, p))
+            return true;
+    }
+    return false;
+}
+
 static tl_status hash_all(const hashing *h, tl__hash *hash, size_t *count) {
     tl__hash all = {0, 0};
     size_t tensors = 0;
-    tl__work(h->model->parameter_count, hash_one, (void *)h);
+    if (is_work(h)) /* threads are not for nothing */
+        tl__work(h->model->parameter_count, hash_one, (void *)h);
     for (size_t i = 0; i < h->model->parameter_count; i++) {
         tl__parameter *p = h->model->parameters[i];
         tl__hash each = p->hash;
         if (h->changed[i])
             continue;
-        if (!h->done[i])
+        if (!h->done[i] && !is_settled(h, p))
             TL__TRY(hash_values(h->model->context, p, &each));
         all = tl__hash_mix(all, tl__hash_mix(tl__hash_bytes(p->name, strlen(p->name), 0), each));
         tensors++;

@@ -6,6 +6,7 @@
 #include "models/save.h"
 
 #define PART ((int64_t)1 << 18) /* elements that are read at once where they do not lie in memory */
+#define HANDED_OVER ((uint64_t)4 << 20) /* bytes, of the file */
 
 /* A tensor of the file. */
 typedef struct entry {
@@ -23,13 +24,28 @@ struct tl_saving {
     tl__writer writer;
     entry *entries;
     float *part;
+    uint64_t handed_over; /* bytes that the disk has been told to write */
     pthread_t thread;
     bool running;
     int failed; /* errno */
     _Atomic bool stop;
 };
 
-static bool write_entry(const tl_saving *s, const entry *e) {
+/* The disk is given its work as it comes, so that little is left to wait for at the end; in large pieces, none of which
+ * shares a page with what is still to come, which would be written twice. */
+static void hand_over(tl_saving *s, uint64_t written) {
+#ifdef SYNC_FILE_RANGE_WRITE
+    if (written < s->handed_over + HANDED_OVER)
+        return;
+    const uint64_t end = written / HANDED_OVER * HANDED_OVER;
+    sync_file_range(s->writer.fd, (off_t)s->handed_over, (off_t)(end - s->handed_over), SYNC_FILE_RANGE_WRITE);
+    s->handed_over = end;
+#else
+    (void)s, (void)written;
+#endif
+}
+
+static bool write_entry(tl_saving *s, const entry *e) {
     const tl__source *source = &e->source;
     const char *plain = source->plain ? source->plain(source) : NULL;
     bool written = true;
@@ -43,24 +59,17 @@ static bool write_entry(const tl_saving *s, const entry *e) {
                                (size_t)count * sizeof(float), e->offset + (uint64_t)first * sizeof(float));
         if (plain)
             source->pages(source, first, count, false);
+        hand_over(s, e->offset + (uint64_t)(first + count) * sizeof(float));
     }
     return written;
 }
 
-/* The disk is given its work as it comes, so that little is left to wait for at the end. */
 static void *work(void *argument) {
     tl_saving *s = argument;
     for (size_t i = 0; i < s->file.count && !s->failed && !s->stop; i++) {
         const entry *e = &s->entries[i];
-        if (!e->id)
-            continue;
-        if (!write_entry(s, e))
+        if (e->id && !write_entry(s, e))
             s->failed = errno ? errno : EIO;
-#ifdef SYNC_FILE_RANGE_WRITE
-        else
-            sync_file_range(s->writer.fd, (off_t)e->offset, (off_t)((uint64_t)e->count * sizeof(float)),
-                            SYNC_FILE_RANGE_WRITE);
-#endif
     }
     return NULL;
 }
