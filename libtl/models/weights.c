@@ -93,6 +93,15 @@ static void pages_of_piece(const tl__source *source, int64_t first, int64_t coun
         tl__map_expect(piece->mapping, (size_t)(from - piece->mapping->data), (size_t)count * sizeof(float));
 }
 
+const tl__mapping *tl__parameter_mapping(const tl__parameter *parameter, uint64_t *offset) {
+    const tl__source *source = &parameter->source;
+    const tl__piece *piece = source->data;
+    if (parameter->values || source->read != read_piece || !plain_piece(source) || !piece->mapping)
+        return NULL;
+    *offset = (uint64_t)(piece->entry.data - piece->mapping->data);
+    return piece->mapping;
+}
+
 static int64_t read_counter(const tl__entry *entry) {
     if (entry->dtype == TL_DTYPE_I64) {
         uint64_t value = 0;

@@ -26,6 +26,9 @@ tl_status tl__model_attach(tl_model *model, tl__archive *archive, const tl_weigh
 tl_status tl__model_match(tl_model *model, tl__archive *archive, const tl_weights_options *options, bool partial,
                           tl__piece *pieces);
 void tl__piece_commit(tl_context *context, tl__parameter *parameter, const tl__piece *piece); /* which must stay */
+/* The file that a parameter's values lie in, plain and in torchvision's order, and how many bytes behind its beginning;
+ * NULL: in none, or otherwise. */
+const tl__mapping *tl__parameter_mapping(const tl__parameter *parameter, uint64_t *offset);
 void tl__model_detach(tl_model *model, bool all); /* closes those that no parameter reads from any more, or all */
 
 /* Says for every parameter where its values come from. Findings go to the report. */

@@ -316,6 +316,8 @@ static tl_status compute_part(tl__features *f, const tl__feature_request *reques
 static tl_status compute(tl__features *f, const tl__feature_request *request) {
     tl__runner *runner = NULL;
     part p = {0};
+    if (request->certain)
+        TL__TRY(request->certain(request->user));
     size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1], total = 0;
     if (tl__calibration_missing(request->engine))
         TL__TRY(tl__calibrate_on(request->engine, &request->draw, &request->cut, request->sets[0],

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "data/augment.h"
-#include "models/frozen.h"
 #include "train/calibrate.h"
 #include "train/evaluate.h"
 #include "train/judge.h"
+#include "train/proof.h"
 #include "train/trainer.h"
 
 #define PIXEL_CACHE ((size_t)64 << 20) /* decoded images kept between epochs */
@@ -24,6 +24,7 @@ typedef struct run {
     tl__features *features; /* of both sets; NULL: steps read images */
     char *folder;           /* where they are kept; NULL: in memory */
     bool *changed;          /* by parameter: some stage trains or moves it */
+    tl__proof proof;        /* of the others */
     tl__runner *val_runner;
     tl__judge *judge; /* of val as whole images; NULL: there is val_loader */
     uint32_t *order;
@@ -120,6 +121,10 @@ static tl_status read_targets(run *r, int set, const tl_dataset *dataset) {
     return status;
 }
 
+static tl_status settle_proof(void *user) {
+    return tl__proof_settle(&((run *)user)->proof);
+}
+
 static void begin_features_phase(void *user) {
     begin_phase(user, TL_PHASE_FEATURES);
 }
@@ -142,6 +147,7 @@ static tl_status make_features(run *r, char reason[128]) {
                                    .limit = o->cache_limit,
                                    .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit),
                                    .user = r,
+                                   .certain = settle_proof,
                                    .planned = note_features_plan,
                                    .begin = begin_features_phase,
                                    .progress = report_progress};
@@ -475,23 +481,20 @@ static void release(run *r) {
     tl__free(r->context, r->plans);
     tl__free(r->context, r->folder);
     tl__free(r->context, r->changed);
+    tl__proof_release(&r->proof);
 }
 
 static tl_status train(run *r, tl_train_result *result) {
-    tl__hash before, after;
-    size_t frozen;
     TL__TRY(find_changed(r));
-    TL__TRY(tl__frozen_hash(r->model, r->changed, false, &before, &frozen));
+    TL__TRY(tl__proof_begin(r->model, r->changed, r->folder, &r->proof));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, r->changed, true, &after, &frozen));
-    if (before.low != after.low || before.high != after.high)
-        return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
-    result->frozen_tensors = frozen;
-    tl__hash_text(after, result->frozen_hash);
+    TL__TRY(tl__proof_end(&r->proof));
+    result->frozen_tensors = r->proof.count;
+    tl__hash_text(r->proof.hash, result->frozen_hash);
     return TL_OK;
 }
 
