@@ -218,7 +218,7 @@ static bool read_description(const tl_weights *weights, cli_guess *guess)
         if (!strcmp(arch, tl_arch_name(i)))
             guess->arch = tl_arch_name(i);
     const char *text = cli_metadata(weights, "libtl.layers");
-    if (*text && (sscanf(text, "[%d,%d,%d,%d]%n", &layers[0], &layers[1], &layers[2], &layers[3], &length) != 4 || text[length]))
+    if (*text && (sscanf(text, "[%d,%d,%d,%d]%n", layers, layers + 1, layers + 2, layers + 3, &length) != 4 || text[length]))
         return false;
     guess->output_stride = stride_in_metadata(weights);
     guess->no_auxiliary = cli_parse_int(cli_metadata(weights, "libtl.auxiliary"), &auxiliary) && !auxiliary;
@@ -273,10 +273,12 @@ static bool changes_fit(const tl_weights *weights, const tl_model *model, char *
         bool same = false;
         for (size_t k = 0; get(weights, i, &have) && k < tl_model_parameter_count(model) && !same; k++) {
             tl_parameter_info want = {.size = sizeof(want)};
-            same = tl_model_parameter(model, k, &want) == TL_OK && !strcmp(want.name, have.name) && same_shape(&have, &want);
+            same = tl_model_parameter(model, k, &want) == TL_OK && !strcmp(want.name, have.name) &&
+                   same_shape(&have, &want);
         }
         if (!same) {
-            snprintf(why, size, "it says that it is of %s, which has no %.100s of that shape", tl_model_arch(model), have.name);
+            snprintf(why, size, "it says that it is of %s, which has no %.100s of that shape", tl_model_arch(model),
+                     have.name);
             return false;
         }
     }

@@ -190,7 +190,8 @@ static void print_text(const facts *f)
             cli_print("\n          which is not to be had: ");
             print_clean(f->trouble, sizeof(f->trouble));
         } else {
-            cli_print(", which has the other %lld tensors", (long long)json_integer_value(json_object_get(f->base, "tensors")));
+            const json_t *tensors = json_object_get(f->base, "tensors");
+            cli_print(", which has the other %lld tensors", (long long)json_integer_value(tensors));
         }
         cli_print("\n");
     }

@@ -38,7 +38,8 @@ static tl_status fill(tl_model *model, const tl__archive *archive, tl__base *bas
     return TL_OK;
 }
 
-tl_status tl__base_ready(tl_model *model, const tl__archive *archive, const tl_weights_options *options, tl__base **out) {
+tl_status tl__base_ready(tl_model *model, const tl__archive *archive, const tl_weights_options *options,
+                         tl__base **out) {
     tl__base *base = tl__calloc(model->context, 1, sizeof *base);
     if (!base)
         return TL_ERROR_MEMORY;
@@ -140,7 +141,8 @@ static tl_status lay_over(joining *j) {
         if (j->changed[i])
             j->pieces[i] = j->ours[i];
         if (j->pieces[i].action == TL__PIECE_KEEP && p->kind != TL__PARAMETER_COUNTER)
-            return tl__fail(j->context, TL_ERROR_WEIGHTS, "%s: has no %s of that shape, which the file lacks", j->lower->path, p->name);
+            return tl__fail(j->context, TL_ERROR_WEIGHTS, "%s: has no %s of that shape, which the file lacks",
+                            j->lower->path, p->name);
         p->counter = 0;
         tl__piece_commit(j->context, p, &j->pieces[i]);
     }
@@ -155,7 +157,8 @@ static tl_status check_hash(const joining *j) {
     tl__hash_text(hash, text);
     if ((json_int_t)count == j->wanted.tensors && strcmp(text, j->wanted.hash) == 0)
         return TL_OK;
-    return tl__fail(j->context, TL_ERROR_WEIGHTS, "%s: is not what the file was made from: the hash of %zu tensors is %s, not that of %lld, %.40s",
+    return tl__fail(j->context, TL_ERROR_WEIGHTS,
+                    "%s: is not what the file was made from: the hash of %zu tensors is %s, not that of %lld, %.40s",
                     j->lower->path, count, text, (long long)j->wanted.tensors, j->wanted.hash);
 }
 
@@ -256,14 +259,16 @@ static tl_status search(joining *j, tl__archive **out) {
     if (j->status != TL_OK)
         return tl__fail(j->context, j->status, "%s: its base: %s", own, j->why);
     return tl__fail(j->context, TL_ERROR_NOT_FOUND,
-                    "%s: holds only what changed, and its base is not there: %s (it may lie beside the file, or a link to it)",
+                    "%s: holds only what changed, and its base is not there: %s (it may lie beside the file, or a link "
+                    "to it)",
                     own, j->absent);
 }
 
 static tl_status open_file(tl_context *context, const char *path, int depth, tl__archive **out) {
     tl__archive *archive;
     if (depth > TL__BASE_DEPTH)
-        return tl__fail(context, TL_ERROR_LIMIT, "%s: more than %d files, each the base of another", path, TL__BASE_DEPTH);
+        return tl__fail(context, TL_ERROR_LIMIT, "%s: more than %d files, each the base of another", path,
+                        TL__BASE_DEPTH);
     TL__TRY(tl__archive_open(context, path, &archive));
     if (!tl__archive_get(archive, "libtl.base")) {
         *out = archive;

@@ -7,15 +7,16 @@
 
 #define TL__BASE_DEPTH 8 /* files, each the base of the one before */
 
-/* Opens a file of weights. Where it holds only changes, the archive is what its base and they give together: the tensors
- * that a whole file would have, under the names of the file's own network, whatever the base is. What came from the base
- * is held against its hash. TL_ERROR_NOT_FOUND: the file, or its base wherever it was looked for. TL_ERROR_WEIGHTS:
- * another base. TL_ERROR_LIMIT: TL__BASE_DEPTH. Otherwise as tl__archive_open. */
+/* Opens a file of weights. Where it holds only changes, the archive is what its base and they give together: the
+ * tensors that a whole file would have, under the names of the file's own network, whatever the base is. What came
+ * from the base is held against its hash. TL_ERROR_NOT_FOUND: the file, or its base wherever it was looked for.
+ * TL_ERROR_WEIGHTS: another base. TL_ERROR_LIMIT: TL__BASE_DEPTH. Otherwise as tl__archive_open. */
 tl_status tl__model_archive_open(tl_context *context, const char *path, tl__archive **out);
 
-/* Notes that the archive, read so, is what the model comes from, with the contents that the parameters have now: ready
- * makes room and cannot be undone by a failure behind it, set replaces what was noted before. */
-tl_status tl__base_ready(tl_model *model, const tl__archive *archive, const tl_weights_options *options, tl__base **out);
+/* Notes that the archive, read so, is what the model comes from: ready makes room, after which set, with the contents
+ * that the parameters have then, cannot fail; it replaces what was noted before. */
+tl_status tl__base_ready(tl_model *model, const tl__archive *archive, const tl_weights_options *options,
+                         tl__base **out);
 void tl__base_set(tl_model *model, tl__base *base, const tl__piece *pieces);
 void tl__base_release(tl_context *context, tl__base *base); /* NULL is fine */
 

@@ -52,16 +52,19 @@ static char *make_relative(tl_context *context, const char *from, const char *to
 static tl_status check_base(const tl_model *model, const char *path, const char *absolute) {
     const tl__base *base = model->base;
     if (!base || base->file_count == 0)
-        return tl__fail(model->context, TL_ERROR_ARGUMENT, "%s: the model was not read from a file that it could have changed from",
-                        path);
+        return tl__fail(model->context, TL_ERROR_ARGUMENT,
+                        "%s: the model was not read from a file that it could have changed from", path);
     if (base->file_count > TL__BASE_DEPTH)
-        return tl__fail(model->context, TL_ERROR_LIMIT, "%s: more than %d files, each the base of another", path, TL__BASE_DEPTH);
+        return tl__fail(model->context, TL_ERROR_LIMIT, "%s: more than %d files, each the base of another", path,
+                        TL__BASE_DEPTH);
     for (size_t i = 0; i < base->file_count; i++) {
         uint64_t stamp;
         if (strcmp(base->files[i].path, absolute) == 0)
-            return tl__fail(model->context, TL_ERROR_ARGUMENT, "%s: would take the place of the file that it needs as its base", path);
+            return tl__fail(model->context, TL_ERROR_ARGUMENT,
+                            "%s: would take the place of the file that it needs as its base", path);
         if (!tl__stamp_read(base->files[i].path, &stamp) || stamp != base->files[i].stamp)
-            return tl__fail(model->context, TL_ERROR_NOT_FOUND, "%s: its base %s is not as it was when the model was read from it", path,
+            return tl__fail(model->context, TL_ERROR_NOT_FOUND,
+                            "%s: its base %s is not as it was when the model was read from it", path,
                             base->files[i].path);
     }
     return TL_OK;
@@ -74,11 +77,12 @@ static tl_status describe_base(tl__model_file *file, const char *absolute, tl__h
     if (!relative)
         return TL_ERROR_MEMORY;
     tl__hash_text(hash, text);
-    json_t *json = json_pack("{s:s,s:s,s:s,s:I}", "file", relative, "path", base->files[0].path, "hash", text, "tensors",
-                             (json_int_t)count);
+    json_t *json = json_pack("{s:s,s:s,s:s,s:I}", "file", relative, "path", base->files[0].path, "hash", text,
+                             "tensors", (json_int_t)count);
     tl__free(context, relative);
     if (!json)
-        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: the path of its base %s is not UTF-8", absolute, base->files[0].path);
+        return tl__fail(context, TL_ERROR_ARGUMENT, "%s: the path of its base %s is not UTF-8", absolute,
+                        base->files[0].path);
     if (base->bgr && json_object_set_new(json, "bgr", json_true()) != 0) {
         json_decref(json);
         return tl__fail(context, TL_ERROR_MEMORY, "%s: out of memory", absolute);

@@ -72,7 +72,8 @@ static tl_status describe(tl__model_file *s) {
     TL__TRY(tl__model_file_describe(s, "libtl.width", json_real(options->width)));
     if (tl__model_segments(s->model)) {
         TL__TRY(tl__model_file_describe(s, "libtl.output_stride", json_integer(options->output_stride)));
-        TL__TRY(tl__model_file_describe(s, "libtl.auxiliary", json_integer(tl__model_find(s->model, "aux_classifier.0.weight") != NULL)));
+        const bool auxiliary = tl__model_find(s->model, "aux_classifier.0.weight") != NULL;
+        TL__TRY(tl__model_file_describe(s, "libtl.auxiliary", json_integer(auxiliary)));
     }
     return tl__model_file_describe(s, "libtl.dropout", json_real(options->dropout));
 }
@@ -127,8 +128,8 @@ void tl__model_file_release(tl__model_file *file) {
 }
 
 tl_status tl__model_file_write(tl__model_file *file, const char *path) {
-    return tl__safetensors_write(file->model->context, path, file->outputs, file->count, file->metadata, file->metadata_count,
-                                 tl__model_file_read, file);
+    return tl__safetensors_write(file->model->context, path, file->outputs, file->count, file->metadata,
+                                 file->metadata_count, tl__model_file_read, file);
 }
 
 tl_status tl_model_save(tl_model *model, const char *path) {

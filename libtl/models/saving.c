@@ -111,7 +111,15 @@ static tl_status begin(tl_saving *s, const char *path, const bool *changing) {
     return tl__fail(s->context, TL_ERROR_MEMORY, "%s: a thread to write it cannot be started", path);
 }
 
+static void join(tl_saving *s) {
+    if (s->running)
+        pthread_join(s->thread, NULL);
+    s->running = false;
+}
+
 static void release(tl_saving *s) {
+    s->stop = true;
+    join(s);
     if (s->writer.fd >= 0)
         tl__writer_abandon(&s->writer);
     s->file.model->saving--;
@@ -139,19 +147,13 @@ tl_status tl_model_save_begin(tl_model *model, const char *path, const bool *cha
     return TL_OK;
 }
 
-static void join(tl_saving *s) {
-    if (s->running)
-        pthread_join(s->thread, NULL);
-    s->running = false;
-}
-
-/* What has changed since, or was left for now. */
-static tl_status write_rest(tl_saving *s) {
+/* What was left for now, which the thread does not touch; or what it wrote and has changed since. */
+static tl_status write_rest(tl_saving *s, bool left) {
     for (size_t i = 0; i < s->file.count; i++) {
         const tl__parameter *p = s->file.order[i];
         const entry *e = &s->entries[i];
         const bool counter = p->kind == TL__PARAMETER_COUNTER;
-        if (e->id && e->id == p->id)
+        if (left ? e->id != 0 : !e->id || e->id == p->id)
             continue;
         size_t bytes = counter ? 8 : (size_t)e->count * sizeof(float);
         void *values = tl__alloc(s->context, bytes);
@@ -184,31 +186,31 @@ static tl_status end(tl_saving *s) {
     bool same;
     TL__TRY(check_header(s, &same));
     if (!same) { /* other class names, say */
+        s->stop = true;
+        join(s);
         char *path = tl__strdup(s->context, s->writer.path);
         tl__writer_abandon(&s->writer);
         tl_status status = path ? tl_model_save(s->file.model, path) : TL_ERROR_MEMORY;
         tl__free(s->context, path);
         return status;
     }
-    if (s->failed)
-        return tl__fail(s->context, TL_ERROR_IO, "%s: cannot be written: %s", s->writer.path, strerror(s->failed));
     if (!tl__write_at(s->writer.fd, s->header, s->header_bytes, 0))
         return tl__fail(s->context, TL_ERROR_IO, "%s: cannot be written: %s", s->writer.path, strerror(errno));
-    TL__TRY(write_rest(s));
+    TL__TRY(write_rest(s, true));
+    join(s);
+    if (s->failed)
+        return tl__fail(s->context, TL_ERROR_IO, "%s: cannot be written: %s", s->writer.path, strerror(s->failed));
+    TL__TRY(write_rest(s, false));
     return tl__writer_commit(&s->writer);
 }
 
 tl_status tl_model_save_end(tl_saving *saving) {
-    join(saving);
     tl_status status = end(saving);
     release(saving);
     return status;
 }
 
 void tl_model_save_abandon(tl_saving *saving) {
-    if (!saving)
-        return;
-    saving->stop = true;
-    join(saving);
-    release(saving);
+    if (saving)
+        release(saving);
 }

@@ -46,6 +46,8 @@ bool tl__in_head(const tl_model *model, const tl__parameter *parameter) {
 
 /* ---- reading ---- */
 
+#define WORTH_FORGETTING ((int64_t)1 << 14) /* elements */
+
 /* The pages that were read need not stay: what is made of the values (packed weights, device buffers) is what counts,
  * and the file's copy of them would double the memory of a large network. */
 static void forget(const tl__piece *piece, int64_t first, int64_t count) {
@@ -87,6 +89,8 @@ static const void *plain_piece(const tl__source *source) {
 static void pages_of_piece(const tl__source *source, int64_t first, int64_t count, bool wanted) {
     const tl__piece *piece = source->data;
     const uint8_t *from = piece->entry.data + (size_t)first * sizeof(float);
+    if (!wanted && piece->entry.count < WORTH_FORGETTING)
+        return; /* every call interrupts the other processors, and all of these together are small */
     if (!wanted)
         forget(piece, first, count);
     else if (piece->mapping)

@@ -33,9 +33,12 @@ static size_t find_key(const tl__proof *proof, tl__hash *key) {
 static tl__parameter *next(const tl__proof *proof, size_t *at) {
     uint64_t offset;
     for (; *at < proof->model->parameter_count; ++*at) {
-        const tl__mapping *mapping = proof->changed[*at] ? NULL : tl__parameter_mapping(proof->model->parameters[*at], &offset);
-        if (mapping && mapping->stamp)
-            return proof->model->parameters[(*at)++];
+        tl__parameter *p = proof->model->parameters[*at];
+        const tl__mapping *mapping = proof->changed[*at] ? NULL : tl__parameter_mapping(p, &offset);
+        if (mapping && mapping->stamp) {
+            ++*at;
+            return p;
+        }
     }
     return NULL;
 }
@@ -119,8 +122,9 @@ static tl_status read_again(const tl__proof *proof) {
         return tl__fail(proof->model->context, TL_ERROR_INTERNAL, "something frozen changed while training");
     unlink(proof->path);
     return tl__fail(proof->model->context, TL_ERROR_INTERNAL,
-                    "what is frozen is not what %s says, which is taken away now: the file of weights changed without a trace; again, "
-                    "please", proof->path);
+                    "what is frozen is not what %s says, which was taken away: the file of weights changed without a "
+                    "trace; the same run again reads it",
+                    proof->path);
 }
 
 tl_status tl__proof_settle(tl__proof *proof) {

@@ -4,10 +4,10 @@
 
 #include "models/models.h"
 
-/* Hashes before and after. What lies in files of weights as it is used is read only once for both where an earlier run left
- * the hashes in the cache's folder, for files that have had the same time and place, inode and length since: that says which
- * features are theirs, while the proof itself is made by reading all of it after the training, as ever. If both disagree
- * the run fails and what was left is taken away, so that a file that changed without a trace costs a run and nothing else. */
+/* Hashes before and after. What lies in files of weights as it is used is read only after the training where an earlier
+ * run left its hashes in the cache's folder, and the files have the same place, length and times since: the hash before
+ * says which features are theirs, the one after it is the proof. If they disagree the run fails and what was left is taken
+ * away, so that a file that changed without a trace costs a run and nothing else. */
 typedef struct tl__proof {
     tl_model *model;
     const bool *changed; /* by parameter: not part of it */
