@@ -494,6 +494,9 @@ static bool finish(loading *l)
         return refuse(l, "%s: [data] train is not set: the folder with one folder of images for each class", config->path);
     if (!*config->weights)
         return refuse(l, "%s: [model] weights is not set: a file of pretrained weights, or random", config->path);
+    if (config->save && !strcmp(config->weights, "random"))
+        return refuse(l, "%s: save = changed: weights = random is no file that something could have changed from",
+                      cli_config_where(config, "experiment", "save", -1));
     return true;
 }
 

@@ -76,6 +76,7 @@ typedef struct cli_setting {
 typedef struct cli_config {
     char *path;
     const char *name, *output;
+    int save; /* 0 all, 1 changed */
     uint64_t seed;
     const char *device, *isa; /* "": chosen */
     int threads, fallback, precision;

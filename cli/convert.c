@@ -41,8 +41,7 @@ static int choose(const request *r, tl_context *context, cli_guess *guess)
         return CLI_FAILED;
     }
     if (r->arch && guess->arch && strcmp(r->arch, guess->arch)) { /* another one: nothing of the guess holds for it */
-        int classes = guess->classes;
-        *guess = (cli_guess){.width = 1, .classes = classes};
+        *guess = (cli_guess){.width = 1, .classes = guess->classes, .dropout = 0.5};
     }
     if (r->arch)
         guess->arch = r->arch;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/session.h"
+
 static bool get(const tl_weights *weights, size_t index, tl_weights_info *info)
 {
     memset(info, 0, sizeof(*info));
@@ -32,13 +34,20 @@ static bool find_in(const tl_weights *weights, const char *prefix, const char *n
 /* ---- from torchvision's names ---- */
 
 /* libtl's own files say what their weights do not show. */
-static int stride_in_metadata(const tl_weights *weights)
+const char *cli_metadata(const tl_weights *weights, const char *wanted)
 {
     const char *key, *value;
-    int64_t stride;
     for (size_t i = 0; (key = tl_weights_metadata(weights, i, &value)); i++)
-        if (!strcmp(key, "libtl.output_stride") && cli_parse_int(value, &stride) && (stride == 8 || stride == 16 || stride == 32))
-            return (int)stride;
+        if (!strcmp(key, wanted))
+            return value;
+    return "";
+}
+
+static int stride_in_metadata(const tl_weights *weights)
+{
+    int64_t stride;
+    if (cli_parse_int(cli_metadata(weights, "libtl.output_stride"), &stride) && (stride == 8 || stride == 16 || stride == 32))
+        return (int)stride;
     return 0;
 }
 
@@ -198,6 +207,28 @@ static bool guess_by_shapes(const tl_weights *weights, cli_guess *guess)
     return guess->arch != NULL;
 }
 
+/* ---- from what a file of changes says ---- */
+
+static bool read_description(const tl_weights *weights, cli_guess *guess)
+{
+    const char *arch = cli_metadata(weights, "libtl.arch");
+    int64_t classes, auxiliary;
+    int length = 0, *layers = guess->layers;
+    for (size_t i = 0; !guess->arch && tl_arch_name(i); i++)
+        if (!strcmp(arch, tl_arch_name(i)))
+            guess->arch = tl_arch_name(i);
+    const char *text = cli_metadata(weights, "libtl.layers");
+    if (*text && (sscanf(text, "[%d,%d,%d,%d]%n", layers, layers + 1, layers + 2, layers + 3, &length) != 4 || text[length]))
+        return false;
+    guess->output_stride = stride_in_metadata(weights);
+    guess->no_auxiliary = cli_parse_int(cli_metadata(weights, "libtl.auxiliary"), &auxiliary) && !auxiliary;
+    bool known = guess->arch && cli_head_named(cli_metadata(weights, "libtl.head"), &guess->head) &&
+                 cli_parse_real(cli_metadata(weights, "libtl.width"), &guess->width) &&
+                 cli_parse_int(cli_metadata(weights, "libtl.class_count"), &classes) && classes > 0 && classes <= 1 << 20;
+    guess->classes = known ? (int)classes : 0;
+    return known;
+}
+
 /* ---- the comparison ---- */
 
 static bool in_head(const tl_model *model, const char *name)
@@ -230,6 +261,26 @@ static bool fits_by_name(const tl_weights *weights, const tl_model *model, char 
         snprintf(why, size, "nearest is %s, but %s %s", tl_model_arch(model), want.name,
                  find(weights, want.name, &have) ? "has another shape" : "is missing");
         return false;
+    }
+    return true;
+}
+
+/* What the file has, the model has with its shape. */
+static bool changes_fit(const tl_weights *weights, const tl_model *model, char *why, size_t size)
+{
+    for (size_t i = 0; i < tl_weights_count(weights); i++) {
+        tl_weights_info have;
+        bool same = false;
+        for (size_t k = 0; get(weights, i, &have) && k < tl_model_parameter_count(model) && !same; k++) {
+            tl_parameter_info want = {.size = sizeof(want)};
+            same = tl_model_parameter(model, k, &want) == TL_OK && !strcmp(want.name, have.name) &&
+                   same_shape(&have, &want);
+        }
+        if (!same) {
+            snprintf(why, size, "it says that it is of %s, which has no %.100s of that shape", tl_model_arch(model),
+                     have.name);
+            return false;
+        }
     }
     return true;
 }
@@ -274,6 +325,7 @@ void cli_guess_options(const cli_guess *guess, int classes, tl_model_options *op
     options->width = guess->width;
     options->output_stride = guess->output_stride;
     options->no_auxiliary = guess->no_auxiliary;
+    options->dropout = guess->dropout;
 }
 
 static bool check(tl_context *context, const tl_weights *weights, const cli_guess *guess, bool named, char *why, size_t size)
@@ -287,7 +339,9 @@ static bool check(tl_context *context, const tl_weights *weights, const cli_gues
         snprintf(why, size, "%s", tl_context_message(context));
         return false;
     }
-    bool fits = named ? fits_by_name(weights, model, why, size) : fits_by_shapes(weights, model, why, size);
+    bool fits = guess->changes ? changes_fit(weights, model, why, size)
+                : named        ? fits_by_name(weights, model, why, size)
+                               : fits_by_shapes(weights, model, why, size);
     tl_model_destroy(model);
     return fits;
 }
@@ -297,6 +351,13 @@ void cli_guess_network(tl_context *context, const tl_weights *weights, cli_guess
     memset(guess, 0, sizeof(*guess));
     guess->width = 1;
     why[0] = 0;
+    if (!cli_parse_real(cli_metadata(weights, "libtl.dropout"), &guess->dropout))
+        guess->dropout = 0.5;
+    guess->changes = *cli_metadata(weights, "libtl.base");
+    if (guess->changes) {
+        guess->fits = read_description(weights, guess) && check(context, weights, guess, true, why, size);
+        return;
+    }
     bool pixels = guess_resnet(weights, BACKBONE, guess) || guess_vgg(weights, BACKBONE, guess);
     bool named = pixels || guess_resnet(weights, "", guess) || guess_vgg(weights, "", guess);
     if (pixels)

@@ -21,6 +21,8 @@ typedef struct facts {
     cli_guess guess;
     char why[256];
     int64_t elements, parameters; /* all numbers; those that are no batch-norm's statistics */
+    json_t *base;     /* of a file of changes: what it says of the file that it needs */
+    char trouble[1024]; /* why it cannot be read with that; "": it can */
 } facts;
 
 static bool is_statistic(const char *name)
@@ -38,6 +40,24 @@ static void count(facts *f)
         f->elements += info.count;
         f->parameters += is_statistic(info.name) ? 0 : info.count;
     }
+}
+
+/* Reads both together, which says whether the base is the one that it was. */
+static void look_for_base(tl_context *context, facts *f)
+{
+    tl_model *model = NULL;
+    if (!f->guess.changes)
+        return;
+    f->base = json_loads(cli_metadata(f->weights, "libtl.base"), 0, NULL);
+    if (tl_model_open(context, f->path, &model) != TL_OK)
+        snprintf(f->trouble, sizeof(f->trouble), "%s", tl_context_message(context));
+    tl_model_destroy(model);
+}
+
+static const char *base_path(const facts *f)
+{
+    const char *path = json_string_value(json_object_get(f->base, "path"));
+    return path ? path : "?";
 }
 
 static json_t *network_json(const facts *f)
@@ -70,6 +90,13 @@ static void print_json(const facts *f)
     json_object_set_new(object, "format", cli_json_text(tl_weights_format(f->weights)));
     json_object_set_new(object, "bytes", json_integer((json_int_t)f->bytes));
     json_object_set_new(object, "network", network_json(f));
+    if (f->guess.changes) {
+        json_t *base = json_is_object(f->base) ? json_copy(f->base) : json_object();
+        json_object_set_new(base, "fits", json_boolean(!*f->trouble));
+        if (*f->trouble)
+            json_object_set_new(base, "error", cli_json_text(f->trouble));
+        json_object_set_new(object, "base", base);
+    }
     json_object_set_new(object, "parameters", json_integer(f->parameters));
     json_object_set_new(object, "elements", json_integer(f->elements));
     for (size_t i = 0; (key = tl_weights_metadata(f->weights, i, &value)); i++)
@@ -156,6 +183,18 @@ static void print_text(const facts *f)
     if (f->elements > f->parameters)
         cli_print(" and %s statistics", cli_grouped(f->elements - f->parameters));
     cli_print("\n");
+    if (f->guess.changes) {
+        cli_print("changes   of ");
+        print_clean(base_path(f), 500);
+        if (*f->trouble) {
+            cli_print("\n          which is not to be had: ");
+            print_clean(f->trouble, sizeof(f->trouble));
+        } else {
+            const json_t *tensors = json_object_get(f->base, "tensors");
+            cli_print(", which has the other %lld tensors", (long long)json_integer_value(tensors));
+        }
+        cli_print("\n");
+    }
     for (size_t i = 0; (key = tl_weights_metadata(f->weights, i, &value)); i++) {
         cli_print(i ? "          " : "metadata  ");
         print_clean(key, 60);
@@ -176,10 +215,12 @@ static int inspect_file(tl_context *context, const char *path, uint64_t bytes, b
     f.weights = weights;
     count(&f);
     cli_guess_network(context, weights, &f.guess, f.why, sizeof(f.why));
+    look_for_base(context, &f);
     if (json)
         print_json(&f);
     else
         print_text(&f);
+    json_decref(f.base);
     tl_weights_close(weights);
     return CLI_DONE;
 }

@@ -17,6 +17,9 @@ const cli_key cli_keys[] = {
      "Decides new weights, the split, the order of images and dropout"},
     {"experiment", "output", CLI_KEY_TEXT, 0, 0, false, NULL, "", IN(output),
      "Folder for the results; without one, runs/NAME"},
+    {"experiment", "save", CLI_KEY_CHOICE, 0, 0, false, "all changed", "all", IN(save),
+     "What the run's models hold: all, every tensor; changed, only those that are not as weights has them, which are read "
+     "together with that file: kilobytes where a head learns"},
     {"experiment", "include", CLI_KEY_TEXT, 0, 0, false, NULL, "", 0,
      "Another INI file, relative to this one, whose values hold where this one gives none"},
 

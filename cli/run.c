@@ -85,7 +85,7 @@ int cli_run_start(cli_run *run)
 
 /* ---- the best epoch ---- */
 
-static bool moves(const cli_run *run, const tl_parameter_info *info)
+bool cli_run_moves(const cli_run *run, const tl_parameter_info *info)
 {
     if (info->buffer)
         return run->config->bn != TL_BN_EVAL;
@@ -97,17 +97,31 @@ static bool moves(const cli_run *run, const tl_parameter_info *info)
 
 void cli_run_begin_model(cli_run *run)
 {
+    if (run->config->save) /* there is little to write, and that changes */
+        return;
     size_t count = tl_model_parameter_count(run->model);
     bool *changing = cli_alloc(count * sizeof(*changing));
     for (size_t i = 0; i < count; i++) {
         tl_parameter_info info = {.size = sizeof(info)};
-        changing[i] = tl_model_parameter(run->model, i, &info) != TL_OK || moves(run, &info);
+        changing[i] = tl_model_parameter(run->model, i, &info) != TL_OK || cli_run_moves(run, &info);
     }
     char *path = cli_run_path(run, CLI_RUN_LAST);
     if (tl_model_save_begin(run->model, path, changing, &run->saving) != TL_OK)
         run->saving = NULL; /* tried again at the end, which says what is wrong */
     free(path);
     free(changing);
+}
+
+/* What was learned is written in any case. */
+static tl_status write_model(const cli_run *run, tl_model *model, const char *path)
+{
+    if (run->config->save) {
+        tl_status status = tl_model_save_changed(model, path);
+        if (status != TL_ERROR_NOT_FOUND && status != TL_ERROR_LIMIT && status != TL_ERROR_ARGUMENT)
+            return status;
+        cli_warning("%s; it is written whole", tl_context_message(run->context));
+    }
+    return tl_model_save(model, path);
 }
 
 static tl_status keep_best(cli_run *run, tl_model *model)
@@ -118,21 +132,21 @@ static tl_status keep_best(cli_run *run, tl_model *model)
         run->kept = cli_alloc(run->tensor_count * sizeof(*run->kept));
         for (size_t i = 0; i < run->tensor_count; i++) {
             tl_parameter_info info = {.size = sizeof(info)};
-            if (tl_model_parameter(model, i, &info) == TL_OK && moves(run, &info))
+            if (tl_model_parameter(model, i, &info) == TL_OK && cli_run_moves(run, &info))
                 bytes += (uint64_t)info.count * sizeof(float);
         }
         run->keep_in_memory = bytes <= MOST_KEPT;
     }
     if (!run->keep_in_memory) {
         char *path = cli_run_path(run, CLI_RUN_BEST);
-        tl_status status = tl_model_save(model, path);
+        tl_status status = write_model(run, model, path);
         free(path);
         return status;
     }
     for (size_t i = 0; i < run->tensor_count; i++) {
         tl_parameter_info info = {.size = sizeof(info)};
         tl_status status = tl_model_parameter(model, i, &info);
-        if (status == TL_OK && moves(run, &info)) {
+        if (status == TL_OK && cli_run_moves(run, &info)) {
             if (!run->kept[i])
                 run->kept[i] = cli_alloc((size_t)info.count * sizeof(float));
             status = tl_model_read(model, info.name, run->kept[i]);
@@ -321,7 +335,7 @@ static bool save(cli_run *run, enum cli_run_file file)
 {
     char *path = cli_run_path(run, file);
     tl_saving *begun = file == CLI_RUN_LAST ? run->saving : NULL;
-    tl_status status = begun ? tl_model_save_end(begun) : tl_model_save(run->model, path);
+    tl_status status = begun ? tl_model_save_end(begun) : write_model(run, run->model, path);
     if (begun)
         run->saving = NULL;
     if (status != TL_OK)

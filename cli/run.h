@@ -80,6 +80,9 @@ int cli_run_check(const cli_run *run, bool force);
 /* Makes the folder, takes an earlier run's files away, opens the log, writes config.ini. An exit code. */
 int cli_run_start(cli_run *run);
 
+/* Whether some stage changes it. */
+bool cli_run_moves(const cli_run *run, const tl_parameter_info *info);
+
 /* The model's file is begun, now that training is: what is frozen is written meanwhile. */
 void cli_run_begin_model(cli_run *run);
 

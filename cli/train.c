@@ -206,13 +206,13 @@ static int dry_run(training *t)
     return CLI_DONE;
 }
 
-/* Twice the model, and something for the rest. */
+/* Twice the model, or what changes of it, and something for the rest. */
 static uint64_t room_needed(const training *t)
 {
     uint64_t elements = 0;
     for (size_t i = 0; i < tl_model_parameter_count(t->job.model); i++) {
         tl_parameter_info info = {.size = sizeof(info)};
-        if (tl_model_parameter(t->job.model, i, &info) == TL_OK)
+        if (tl_model_parameter(t->job.model, i, &info) == TL_OK && (!t->config.save || cli_run_moves(&t->run, &info)))
             elements += (uint64_t)info.count;
     }
     return 2 * elements * sizeof(float) + ((uint64_t)1 << 20);

@@ -121,6 +121,10 @@ uint64_t tl__fnv1a64(const char *text);
 /* Tells that a file is the one that was hashed: a hash of its size, its times and where it is, which any writing to it
  * changes. False: there is no such file any more. */
 bool tl__stamp_read(const char *path, uint64_t *stamp);
+struct stat;
+/* The same, or 0 where it was written to within the last two seconds: writing to it now might leave the same times, which
+ * file systems count in steps. Of another stamp, contents that are read from now on are always those that it had then. */
+uint64_t tl__stamp_settled(const struct stat *st);
 /* Of the contents of a file; false: errno says why not. `buffer` holds TL__HASH_BUFFER bytes. */
 #define TL__HASH_BUFFER ((size_t)1 << 18)
 bool tl__hash_file(const char *path, void *buffer, tl__hash *hash, uint64_t *stamp);
@@ -150,6 +154,7 @@ int tl__thread_start(pthread_t *thread, void *(*body)(void *), void *argument);
 typedef struct tl__mapping {
     const uint8_t *data;
     size_t size;
+    uint64_t stamp; /* tl__stamp_settled of what was mapped */
 } tl__mapping;
 tl_status tl__map(tl_context *context, const char *path, tl__mapping *mapping);
 void tl__unmap(tl__mapping *mapping);

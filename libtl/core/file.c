@@ -21,7 +21,7 @@ tl_status tl__map(tl_context *context, const char *path, tl__mapping *mapping) {
         close(fd);
         return tl__fail(context, TL_ERROR_IO, "%s: %s", path, folder ? "is a folder" : "not a regular file");
     }
-    tl__mapping made = {NULL, (size_t)st.st_size};
+    tl__mapping made = {.size = (size_t)st.st_size, .stamp = tl__stamp_settled(&st)};
     if (made.size) {
         void *data = mmap(NULL, made.size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) {

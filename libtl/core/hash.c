@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define XXH_STATIC_LINKING_ONLY /* for a state on the stack */
@@ -47,10 +48,17 @@ uint64_t tl__fnv1a64(const char *text) {
 
 /* ---- files ---- */
 
+#define SETTLED 2 /* seconds */
+
 static uint64_t stamp_of(const struct stat *st) {
     uint64_t facts[] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
                         (uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
     return tl__hash_bytes(facts, sizeof facts, 0).low;
+}
+
+uint64_t tl__stamp_settled(const struct stat *st) {
+    const time_t last = st->st_mtim.tv_sec > st->st_ctim.tv_sec ? st->st_mtim.tv_sec : st->st_ctim.tv_sec;
+    return time(NULL) - last > SETTLED ? stamp_of(st) : 0;
 }
 
 bool tl__stamp_read(const char *path, uint64_t *stamp) {

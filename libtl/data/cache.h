@@ -15,6 +15,7 @@
 
 #define TL__CACHE_HEADER 4096 /* bytes before the first slot */
 #define TL__CACHE_SLOT 64     /* bytes of a slot before its row */
+#define TL__CACHE_HASHES ".hashes" /* of train/proof.c, which may go like any other */
 #define TL__CACHE_ENDING ".features"
 
 typedef struct tl__cache {

@@ -90,8 +90,9 @@ static void sweep(const char *path, const struct stat *st) {
 static tl_status list_one(tl_context *context, const char *folder, const char *name, const char *own,
                           const char *beside, listing *l) {
     struct stat st;
-    bool whole = ends_with(name, TL__CACHE_ENDING);
-    if (!whole && !(strstr(name, TL__CACHE_ENDING ".") && ends_with(name, ".tmp")))
+    bool whole = ends_with(name, TL__CACHE_ENDING) || ends_with(name, TL__CACHE_HASHES);
+    bool ours = whole || strstr(name, TL__CACHE_ENDING ".") || strstr(name, TL__CACHE_HASHES ".");
+    if (!ours || (!whole && !ends_with(name, ".tmp")))
         return TL_OK;
     char *path = tl__printf(context, "%s/%s", folder, name);
     if (!path)

@@ -224,7 +224,7 @@ static bool strip(tl__archive *archive, const char *prefix, bool all) {
     return true;
 }
 
-static tl_status finish_names(tl__archive *archive) {
+static tl_status sort_entries(tl__archive *archive) {
     archive->by_name = tl__calloc(archive->context, archive->entry_count, sizeof *archive->by_name);
     if (!archive->by_name)
         return TL_ERROR_MEMORY;
@@ -235,6 +235,11 @@ static tl_status finish_names(tl__archive *archive) {
         if (strcmp(archive->by_name[i - 1]->name, archive->by_name[i]->name) == 0)
             return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: two tensors are named %s", archive->path,
                             archive->by_name[i]->name);
+    return TL_OK;
+}
+
+static tl_status finish_names(tl__archive *archive) {
+    TL__TRY(sort_entries(archive));
     /* DataParallel and torch.compile wrap the network, training frameworks keep it in a field of their own. */
     while (strip(archive, "module.", false) || strip(archive, "_orig_mod.", false) || strip(archive, "model.", true) ||
            strip(archive, "net.", true) || strip(archive, "network.", true))
@@ -302,6 +307,50 @@ tl_status tl__archive_open(tl_context *context, const char *path, tl__archive **
     return TL_OK;
 }
 
+static tl_status compose(tl__archive *made, const tl__archive *upper, const tl__entry *entries, size_t count) {
+    made->path = tl__strdup(made->context, upper->path);
+    if (!made->path)
+        return TL_ERROR_MEMORY;
+    made->format = upper->format;
+    TL__TRY(tl__archive_reserve(made, count));
+    for (size_t i = 0; i < count; i++)
+        TL__TRY(tl__archive_add(made, (tl__slice){0}, (tl__slice){entries[i].name, strlen(entries[i].name)}, &entries[i]));
+    for (size_t i = 0; i < upper->metadata_count; i++)
+        TL__TRY(tl__archive_add_metadata(made, upper->metadata[i].key, upper->metadata[i].value));
+    return sort_entries(made);
+}
+
+tl_status tl__archive_compose(tl__archive *upper, tl__archive *lower, const tl__entry *entries, size_t count,
+                              tl__archive **out) {
+    tl__archive *made = tl__calloc(upper->context, 1, sizeof *made);
+    if (!made)
+        return TL_ERROR_MEMORY;
+    made->context = upper->context;
+    tl_status status = compose(made, upper, entries, count);
+    if (status != TL_OK) {
+        tl__archive_close(made);
+        return status;
+    }
+    made->upper = upper;
+    made->lower = lower;
+    *out = made;
+    return TL_OK;
+}
+
+static bool lies_in(const tl__mapping *mapping, const uint8_t *data) {
+    return mapping->data && data >= mapping->data && data < mapping->data + mapping->size;
+}
+
+const tl__mapping *tl__archive_mapping(const tl__archive *archive, const uint8_t *data) {
+    if (!archive || lies_in(&archive->mapping, data))
+        return archive ? &archive->mapping : NULL;
+    for (size_t i = 0; i < archive->companion_count; i++)
+        if (lies_in(&archive->companions[i].mapping, data))
+            return &archive->companions[i].mapping;
+    const tl__mapping *found = tl__archive_mapping(archive->upper, data);
+    return found ? found : tl__archive_mapping(archive->lower, data);
+}
+
 static void free_pairs(tl_context *context, tl__metadata *pairs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         tl__free(context, pairs[i].key);
@@ -330,6 +379,8 @@ void tl__archive_close(tl__archive *archive) {
     tl__free(context, archive->layers);
     tl__free(context, archive->by_name);
     tl__unmap(&archive->mapping);
+    tl__archive_close(archive->upper);
+    tl__archive_close(archive->lower);
     tl__free(context, archive->path);
     tl__free(context, archive);
 }

@@ -58,6 +58,7 @@ typedef struct tl__archive {
     size_t owned_count, owned_capacity;
     tl__companion *companions;
     size_t companion_count, companion_capacity;
+    struct tl__archive *upper, *lower; /* of one that is composed of others: closed with it */
 } tl__archive;
 
 /* Opens a file of any known format, told by its contents. Names have "module." and the wrapping dictionary
@@ -68,6 +69,17 @@ typedef struct tl__archive {
  * TL_UNSUPPORTED (big endian). */
 tl_status tl__archive_open(tl_context *context, const char *path, tl__archive **out);
 void tl__archive_close(tl__archive *archive); /* NULL is fine */
+
+/* An archive of what lies in two others: the entries are copied with their names, `upper` gives path, format and metadata.
+ * Both belong to it after success. TL_ERROR_FORMAT: a name twice. TL_ERROR_MEMORY. */
+tl_status tl__archive_compose(tl__archive *upper, tl__archive *lower, const tl__entry *entries, size_t count,
+                              tl__archive **out);
+
+/* The archive frees the block when it is closed; on failure it is freed at once. */
+tl_status tl__archive_own(tl__archive *archive, void *block);
+
+/* The mapping that these bytes of an entry lie in; NULL: they were decoded. */
+const tl__mapping *tl__archive_mapping(const tl__archive *archive, const uint8_t *data);
 
 const tl__entry *tl__archive_find(const tl__archive *archive, const char *name); /* or NULL */
 const char *tl__archive_get(const tl__archive *archive, const char *key);        /* metadata, or NULL */

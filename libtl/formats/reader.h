@@ -34,9 +34,6 @@ tl_status tl__archive_add_unread(tl__archive *archive, tl__slice name, const cha
 
 tl_status tl__archive_add_metadata(tl__archive *archive, const char *key, const char *value);
 
-/* The archive frees the block when it is closed; on failure it is freed at once. */
-tl_status tl__archive_own(tl__archive *archive, void *block);
-
 /* The file `name` in the archive's own folder, mapped until the archive is closed. A name with a slash is refused. */
 tl_status tl__archive_companion(tl__archive *archive, tl__slice name, tl__mapping *mapping);
 

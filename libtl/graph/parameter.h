@@ -37,6 +37,8 @@ typedef struct tl__parameter {
     int rank;            /* torchvision's shape, O I H W order */
     int64_t shape[4];
     uint64_t id; /* of the contents: changes whenever they do; unique within the process */
+    tl__hash hash;   /* of the contents that had the id `hashed`: models/frozen.h */
+    uint64_t hashed; /* 0: none yet */
 
     float *values; /* in the graph's order; NULL: `source` holds them */
     tl__source source;

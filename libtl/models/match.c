@@ -97,6 +97,8 @@ void tl__match_names(tl_model *model, tl__archive *archive, const tl_weights_opt
         bool head = tl__in_head(model, parameter);
         if (trunk && head)
             continue;
+        if (!entry && findings->partial)
+            continue;
         if (!entry) {
             if (head && model->options.head == TL_HEAD_LINEAR && !options->keep_head &&
                 !unread_type(archive, parameter->name)) {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/weights.h"
+#include "models/base.h"
 
 /* ---- options ---- */
 
@@ -105,6 +105,7 @@ void tl_model_destroy(tl_model *model) {
         return;
     tl_context *context = model->context;
     tl__model_detach(model, true);
+    tl__base_release(context, model->base);
     for (size_t i = 0; i < model->parameter_count; i++) {
         tl__free(context, model->parameters[i]->values);
         tl__free(context, model->parameters[i]->name);

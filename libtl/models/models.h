@@ -35,6 +35,7 @@ const tl__arch *tl__arch_find(const char *name); /* or NULL */
 const char *tl__arch_nearest(const char *name);  /* for the message */
 
 struct tl__loaded; /* a file that parameters read from: models/weights.h */
+typedef struct tl__base tl__base; /* what they were read from last: models/base.h */
 
 struct tl_model {
     tl_context *context;
@@ -47,6 +48,7 @@ struct tl_model {
     float table[3 * 256]; /* what a byte of channel c becomes, from preprocess */
     char **classes;       /* options.classes names, or NULL */
     struct tl__loaded *loaded; /* files that parameters still read from, a list */
+    tl__base *base;       /* or NULL */
     bool in_use;          /* a trainer has it */
     int saving;           /* files that are being written: sources must stay */
 };

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "models/base.h"
 #include "models/save.h"
 #include "models/weights.h"
 
@@ -22,8 +21,7 @@ static tl_status add_text(tl__model_file *s, const char *key, const char *value)
     return TL_OK;
 }
 
-/* Takes the reference. */
-static tl_status add_json(tl__model_file *s, const char *key, json_t *value) {
+tl_status tl__model_file_describe(tl__model_file *s, const char *key, json_t *value) {
     char *text = value ? json_dumps(value, PLAIN) : NULL;
     json_decref(value);
     tl_status status = text ? add_text(s, key, text)
@@ -41,14 +39,14 @@ static const char *const alphas[] = {"drop", "white", "black"};
 
 static tl_status describe_input(tl__model_file *s) {
     const tl_preprocess *p = &s->model->preprocess;
-    return add_json(s, "libtl.preprocess",
+    return tl__model_file_describe(s, "libtl.preprocess",
                     json_pack("{s:i,s:i,s:s,s:o,s:o}", "resize", p->resize, "crop", p->crop, "alpha", alphas[p->alpha],
                               "mean", three(p->mean), "std", three(p->std)));
 }
 
 static tl_status describe_classes(tl__model_file *s) {
     const tl_model *model = s->model;
-    TL__TRY(add_json(s, "libtl.class_count", json_integer(model->options.classes)));
+    TL__TRY(tl__model_file_describe(s, "libtl.class_count", json_integer(model->options.classes)));
     if (!model->classes)
         return TL_OK;
     json_t *names = json_array();
@@ -57,7 +55,7 @@ static tl_status describe_classes(tl__model_file *s) {
             json_decref(names);
             return tl__fail(model->context, TL_ERROR_ARGUMENT, "the name of class %d is not UTF-8", i);
         }
-    return add_json(s, "libtl.classes", names);
+    return tl__model_file_describe(s, "libtl.classes", names);
 }
 
 static tl_status describe(tl__model_file *s) {
@@ -69,14 +67,15 @@ static tl_status describe(tl__model_file *s) {
     TL__TRY(describe_input(s));
     TL__TRY(add_text(s, "libtl.head", heads[options->head]));
     if (options->layers)
-        TL__TRY(add_json(s, "libtl.layers", json_pack("[i,i,i,i]", options->layers[0], options->layers[1],
+        TL__TRY(tl__model_file_describe(s, "libtl.layers", json_pack("[i,i,i,i]", options->layers[0], options->layers[1],
                                                       options->layers[2], options->layers[3])));
-    TL__TRY(add_json(s, "libtl.width", json_real(options->width)));
+    TL__TRY(tl__model_file_describe(s, "libtl.width", json_real(options->width)));
     if (tl__model_segments(s->model)) {
-        TL__TRY(add_json(s, "libtl.output_stride", json_integer(options->output_stride)));
-        TL__TRY(add_json(s, "libtl.auxiliary", json_integer(tl__model_find(s->model, "aux_classifier.0.weight") != NULL)));
+        TL__TRY(tl__model_file_describe(s, "libtl.output_stride", json_integer(options->output_stride)));
+        const bool auxiliary = tl__model_find(s->model, "aux_classifier.0.weight") != NULL;
+        TL__TRY(tl__model_file_describe(s, "libtl.auxiliary", json_integer(auxiliary)));
     }
-    return add_json(s, "libtl.dropout", json_real(options->dropout));
+    return tl__model_file_describe(s, "libtl.dropout", json_real(options->dropout));
 }
 
 tl_status tl__model_file_read(void *user, size_t index, void *out) {
@@ -95,29 +94,28 @@ tl_status tl__model_file_read(void *user, size_t index, void *out) {
 }
 
 /* Counters first: PyTorch wants every tensor at a multiple of its element's size. */
-static void arrange(tl__model_file *s) {
+static void arrange(tl__model_file *s, const bool *among) {
     const tl_model *model = s->model;
-    size_t count = 0;
     for (int counters = 1; counters >= 0; counters--)
         for (size_t i = 0; i < model->parameter_count; i++) {
             tl__parameter *parameter = model->parameters[i];
-            if ((parameter->kind == TL__PARAMETER_COUNTER) != counters)
+            if ((parameter->kind == TL__PARAMETER_COUNTER) != counters || (among && !among[i]))
                 continue;
             tl__output output = {.name = parameter->name, .dtype = parameter->desc.dtype, .rank = parameter->rank};
             memcpy(output.shape, parameter->shape, sizeof parameter->shape);
             if (!parameter->values && parameter->source.plain)
                 output.data = parameter->source.plain(&parameter->source);
-            s->outputs[count] = output;
-            s->order[count++] = parameter;
+            s->outputs[s->count] = output;
+            s->order[s->count++] = parameter;
         }
 }
 
-tl_status tl__model_file_create(tl_model *model, tl__model_file *file) {
+tl_status tl__model_file_create(tl_model *model, const bool *among, tl__model_file *file) {
     *file = (tl__model_file){.model = model};
     file->order = tl__calloc(model->context, model->parameter_count, sizeof *file->order);
     file->outputs = file->order ? tl__calloc(model->context, model->parameter_count, sizeof *file->outputs) : NULL;
     TL__TRY(file->outputs ? describe(file) : TL_ERROR_MEMORY);
-    arrange(file);
+    arrange(file, among);
     return TL_OK;
 }
 
@@ -129,46 +127,49 @@ void tl__model_file_release(tl__model_file *file) {
     tl__free(context, file->order);
 }
 
+tl_status tl__model_file_write(tl__model_file *file, const char *path) {
+    return tl__safetensors_write(file->model->context, path, file->outputs, file->count, file->metadata,
+                                 file->metadata_count, tl__model_file_read, file);
+}
+
 tl_status tl_model_save(tl_model *model, const char *path) {
     tl__model_file file;
-    tl_status status = tl__model_file_create(model, &file);
+    tl_status status = tl__model_file_create(model, NULL, &file);
     if (status == TL_OK)
-        status = tl__safetensors_write(model->context, path, file.outputs, model->parameter_count, file.metadata,
-                                       file.metadata_count, tl__model_file_read, &file);
+        status = tl__model_file_write(&file, path);
     tl__model_file_release(&file);
     return status;
 }
 
 /* ---- in ---- */
 
-static tl_status bad(const tl__archive *archive, const char *key) {
+tl_status tl__metadata_bad(const tl__archive *archive, const char *key) {
     return tl__fail(archive->context, TL_ERROR_FORMAT, "%s: metadata %s is not what libtl writes", archive->path, key);
 }
 
-/* The key's value as JSON, NULL where the file has no such key. */
-static tl_status get_json(const tl__archive *archive, const char *key, json_t **out) {
+tl_status tl__metadata_json(const tl__archive *archive, const char *key, json_t **out) {
     const char *text = tl__archive_get(archive, key);
     *out = text ? json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL) : NULL;
-    return text && !*out ? bad(archive, key) : TL_OK;
+    return text && !*out ? tl__metadata_bad(archive, key) : TL_OK;
 }
 
 static tl_status get_number(const tl__archive *archive, const char *key, double *out) {
     json_t *value;
-    TL__TRY(get_json(archive, key, &value));
+    TL__TRY(tl__metadata_json(archive, key, &value));
     bool number = !value || json_is_number(value);
     if (number && value)
         *out = json_number_value(value);
     json_decref(value);
-    return number ? TL_OK : bad(archive, key);
+    return number ? TL_OK : tl__metadata_bad(archive, key);
 }
 
 static tl_status get_layers(const tl__archive *archive, int layers[4], bool *given) {
     json_t *value;
-    TL__TRY(get_json(archive, "libtl.layers", &value));
+    TL__TRY(tl__metadata_json(archive, "libtl.layers", &value));
     *given = value != NULL;
     int failed = value ? json_unpack(value, "[i,i,i,i!]", &layers[0], &layers[1], &layers[2], &layers[3]) : 0;
     json_decref(value);
-    return failed ? bad(archive, "libtl.layers") : TL_OK;
+    return failed ? tl__metadata_bad(archive, "libtl.layers") : TL_OK;
 }
 
 static tl_status get_input(tl_model *model, const tl__archive *archive) {
@@ -177,7 +178,7 @@ static tl_status get_input(tl_model *model, const tl__archive *archive) {
     json_t *value;
     const char *alpha;
     double mean[3], deviation[3];
-    TL__TRY(get_json(archive, key, &value));
+    TL__TRY(tl__metadata_json(archive, key, &value));
     if (!value)
         return TL_OK;
     int failed = json_unpack(value, "{s:i,s:i,s:s,s:[FFF!],s:[FFF!]}", "resize", &preprocess.resize, "crop", &preprocess.crop,
@@ -188,7 +189,7 @@ static tl_status get_input(tl_model *model, const tl__archive *archive) {
         i++;
     json_decref(value);
     if (failed || i == TL__COUNT(alphas))
-        return bad(archive, key);
+        return tl__metadata_bad(archive, key);
     preprocess.alpha = (tl_alpha)i;
     for (int c = 0; c < 3; c++) {
         preprocess.mean[c] = (float)mean[c];
@@ -201,12 +202,12 @@ static tl_status get_input(tl_model *model, const tl__archive *archive) {
 static tl_status get_classes(tl_model *model, const tl__archive *archive) {
     static const char key[] = "libtl.classes";
     json_t *value;
-    TL__TRY(get_json(archive, key, &value));
+    TL__TRY(tl__metadata_json(archive, key, &value));
     if (!value)
         return TL_OK;
     size_t count = json_is_array(value) ? json_array_size(value) : 0;
     const char **names = NULL;
-    tl_status status = count == (size_t)model->options.classes ? TL_OK : bad(archive, key);
+    tl_status status = count == (size_t)model->options.classes ? TL_OK : tl__metadata_bad(archive, key);
     if (status == TL_OK) {
         names = tl__alloc(model->context, count * sizeof *names);
         if (!names)
@@ -215,7 +216,7 @@ static tl_status get_classes(tl_model *model, const tl__archive *archive) {
     for (size_t i = 0; status == TL_OK && i < count; i++) {
         names[i] = json_string_value(json_array_get(value, i));
         if (!names[i])
-            status = bad(archive, key);
+            status = tl__metadata_bad(archive, key);
     }
     if (status == TL_OK)
         status = tl_model_set_classes(model, names, (int)count);
@@ -232,10 +233,10 @@ static tl_status get_head(const tl__archive *archive, tl_head *head) {
             *head = (tl_head)i;
             return TL_OK;
         }
-    return text ? bad(archive, "libtl.head") : TL_OK;
+    return text ? tl__metadata_bad(archive, "libtl.head") : TL_OK;
 }
 
-static tl_status create(tl_context *context, const tl__archive *archive, tl_model **out) {
+tl_status tl__model_described(tl_context *context, const tl__archive *archive, tl_model **out) {
     tl_model_options options;
     tl_model_options_init(&options, sizeof options);
     options.arch = tl__archive_get(archive, "libtl.arch");
@@ -262,10 +263,10 @@ static tl_status create(tl_context *context, const tl__archive *archive, tl_mode
 
 tl_status tl_model_open(tl_context *context, const char *path, tl_model **out) {
     tl__archive *archive;
-    TL__TRY(tl__archive_open(context, path, &archive));
+    TL__TRY(tl__model_archive_open(context, path, &archive));
     tl_model *model = NULL;
     tl_weights_options strict = {.size = sizeof strict, .keep_head = true};
-    tl_status status = create(context, archive, &model);
+    tl_status status = tl__model_described(context, archive, &model);
     if (status == TL_OK)
         status = get_input(model, archive);
     if (status == TL_OK)

@@ -6,6 +6,7 @@
 #include "models/save.h"
 
 #define PART ((int64_t)1 << 18) /* elements that are read at once where they do not lie in memory */
+#define HANDED_OVER ((uint64_t)4 << 20) /* bytes, of the file */
 
 /* A tensor of the file. */
 typedef struct entry {
@@ -23,13 +24,28 @@ struct tl_saving {
     tl__writer writer;
     entry *entries;
     float *part;
+    uint64_t handed_over; /* bytes that the disk has been told to write */
     pthread_t thread;
     bool running;
     int failed; /* errno */
     _Atomic bool stop;
 };
 
-static bool write_entry(const tl_saving *s, const entry *e) {
+/* The disk is given its work as it comes, so that little is left to wait for at the end; in large pieces, none of which
+ * shares a page with what is still to come, which would be written twice. */
+static void hand_over(tl_saving *s, uint64_t written) {
+#ifdef SYNC_FILE_RANGE_WRITE
+    if (written < s->handed_over + HANDED_OVER)
+        return;
+    const uint64_t end = written / HANDED_OVER * HANDED_OVER;
+    sync_file_range(s->writer.fd, (off_t)s->handed_over, (off_t)(end - s->handed_over), SYNC_FILE_RANGE_WRITE);
+    s->handed_over = end;
+#else
+    (void)s, (void)written;
+#endif
+}
+
+static bool write_entry(tl_saving *s, const entry *e) {
     const tl__source *source = &e->source;
     const char *plain = source->plain ? source->plain(source) : NULL;
     bool written = true;
@@ -43,24 +59,17 @@ static bool write_entry(const tl_saving *s, const entry *e) {
                                (size_t)count * sizeof(float), e->offset + (uint64_t)first * sizeof(float));
         if (plain)
             source->pages(source, first, count, false);
+        hand_over(s, e->offset + (uint64_t)(first + count) * sizeof(float));
     }
     return written;
 }
 
-/* The disk is given its work as it comes, so that little is left to wait for at the end. */
 static void *work(void *argument) {
     tl_saving *s = argument;
-    for (size_t i = 0; i < s->file.model->parameter_count && !s->failed && !s->stop; i++) {
+    for (size_t i = 0; i < s->file.count && !s->failed && !s->stop; i++) {
         const entry *e = &s->entries[i];
-        if (!e->id)
-            continue;
-        if (!write_entry(s, e))
+        if (e->id && !write_entry(s, e))
             s->failed = errno ? errno : EIO;
-#ifdef SYNC_FILE_RANGE_WRITE
-        else
-            sync_file_range(s->writer.fd, (off_t)e->offset, (off_t)((uint64_t)e->count * sizeof(float)),
-                            SYNC_FILE_RANGE_WRITE);
-#endif
     }
     return NULL;
 }
@@ -82,13 +91,13 @@ static void lay_out(tl_saving *s, const bool *changing) {
 }
 
 static tl_status make_header(const tl__model_file *file, const char *path, char **header, size_t *bytes) {
-    return tl__safetensors_header(file->model->context, path, file->outputs, file->model->parameter_count, file->metadata,
+    return tl__safetensors_header(file->model->context, path, file->outputs, file->count, file->metadata,
                                   file->metadata_count, header, bytes);
 }
 
 static tl_status begin(tl_saving *s, const char *path, const bool *changing) {
     const tl_model *model = s->file.model;
-    TL__TRY(tl__model_file_create(s->file.model, &s->file));
+    TL__TRY(tl__model_file_create(s->file.model, NULL, &s->file));
     TL__TRY(make_header(&s->file, path, &s->header, &s->header_bytes));
     s->entries = tl__calloc(s->context, model->parameter_count, sizeof *s->entries);
     s->part = s->entries ? tl__alloc(s->context, (size_t)PART * sizeof *s->part) : NULL;
@@ -102,7 +111,15 @@ static tl_status begin(tl_saving *s, const char *path, const bool *changing) {
     return tl__fail(s->context, TL_ERROR_MEMORY, "%s: a thread to write it cannot be started", path);
 }
 
+static void join(tl_saving *s) {
+    if (s->running)
+        pthread_join(s->thread, NULL);
+    s->running = false;
+}
+
 static void release(tl_saving *s) {
+    s->stop = true;
+    join(s);
     if (s->writer.fd >= 0)
         tl__writer_abandon(&s->writer);
     s->file.model->saving--;
@@ -130,19 +147,13 @@ tl_status tl_model_save_begin(tl_model *model, const char *path, const bool *cha
     return TL_OK;
 }
 
-static void join(tl_saving *s) {
-    if (s->running)
-        pthread_join(s->thread, NULL);
-    s->running = false;
-}
-
-/* What has changed since, or was left for now. */
-static tl_status write_rest(tl_saving *s) {
-    for (size_t i = 0; i < s->file.model->parameter_count; i++) {
+/* What was left for now, which the thread does not touch; or what it wrote and has changed since. */
+static tl_status write_rest(tl_saving *s, bool left) {
+    for (size_t i = 0; i < s->file.count; i++) {
         const tl__parameter *p = s->file.order[i];
         const entry *e = &s->entries[i];
         const bool counter = p->kind == TL__PARAMETER_COUNTER;
-        if (e->id && e->id == p->id)
+        if (left ? e->id != 0 : !e->id || e->id == p->id)
             continue;
         size_t bytes = counter ? 8 : (size_t)e->count * sizeof(float);
         void *values = tl__alloc(s->context, bytes);
@@ -162,7 +173,7 @@ static tl_status check_header(const tl_saving *s, bool *same) {
     tl__model_file now;
     char *header = NULL;
     size_t bytes = 0;
-    tl_status status = tl__model_file_create(s->file.model, &now);
+    tl_status status = tl__model_file_create(s->file.model, NULL, &now);
     if (status == TL_OK)
         status = make_header(&now, s->writer.path, &header, &bytes);
     *same = status == TL_OK && bytes == s->header_bytes && memcmp(header, s->header, bytes) == 0;
@@ -175,31 +186,31 @@ static tl_status end(tl_saving *s) {
     bool same;
     TL__TRY(check_header(s, &same));
     if (!same) { /* other class names, say */
+        s->stop = true;
+        join(s);
         char *path = tl__strdup(s->context, s->writer.path);
         tl__writer_abandon(&s->writer);
         tl_status status = path ? tl_model_save(s->file.model, path) : TL_ERROR_MEMORY;
         tl__free(s->context, path);
         return status;
     }
-    if (s->failed)
-        return tl__fail(s->context, TL_ERROR_IO, "%s: cannot be written: %s", s->writer.path, strerror(s->failed));
     if (!tl__write_at(s->writer.fd, s->header, s->header_bytes, 0))
         return tl__fail(s->context, TL_ERROR_IO, "%s: cannot be written: %s", s->writer.path, strerror(errno));
-    TL__TRY(write_rest(s));
+    TL__TRY(write_rest(s, true));
+    join(s);
+    if (s->failed)
+        return tl__fail(s->context, TL_ERROR_IO, "%s: cannot be written: %s", s->writer.path, strerror(s->failed));
+    TL__TRY(write_rest(s, false));
     return tl__writer_commit(&s->writer);
 }
 
 tl_status tl_model_save_end(tl_saving *saving) {
-    join(saving);
     tl_status status = end(saving);
     release(saving);
     return status;
 }
 
 void tl_model_save_abandon(tl_saving *saving) {
-    if (!saving)
-        return;
-    saving->stop = true;
-    join(saving);
-    release(saving);
+    if (saving)
+        release(saving);
 }

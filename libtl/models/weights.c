@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/base.h"
 #include "models/init.h"
 
 /* ---- findings ---- */
@@ -45,6 +46,8 @@ bool tl__in_head(const tl_model *model, const tl__parameter *parameter) {
 
 /* ---- reading ---- */
 
+#define WORTH_FORGETTING ((int64_t)1 << 14) /* elements */
+
 /* The pages that were read need not stay: what is made of the values (packed weights, device buffers) is what counts,
  * and the file's copy of them would double the memory of a large network. */
 static void forget(const tl__piece *piece, int64_t first, int64_t count) {
@@ -64,9 +67,8 @@ static void forget(const tl__piece *piece, int64_t first, int64_t count) {
         }
         end += size;
     }
-    const uint8_t *file = piece->mapping->data;
-    if (begin >= file && end <= file + piece->mapping->size) /* decoded values are not in it */
-        tl__map_forget(piece->mapping, (size_t)(begin - file), (size_t)(end - begin));
+    if (piece->mapping)
+        tl__map_forget(piece->mapping, (size_t)(begin - piece->mapping->data), (size_t)(end - begin));
 }
 
 static tl_status read_piece(tl_context *context, const tl__source *source, int64_t first, int64_t count, float *out) {
@@ -86,11 +88,22 @@ static const void *plain_piece(const tl__source *source) {
 /* Only of what is plain. */
 static void pages_of_piece(const tl__source *source, int64_t first, int64_t count, bool wanted) {
     const tl__piece *piece = source->data;
-    const uint8_t *file = piece->mapping->data, *from = piece->entry.data + (size_t)first * sizeof(float);
+    const uint8_t *from = piece->entry.data + (size_t)first * sizeof(float);
+    if (!wanted && piece->entry.count < WORTH_FORGETTING)
+        return; /* every call interrupts the other processors, and all of these together are small */
     if (!wanted)
         forget(piece, first, count);
-    else if (from >= file && from < file + piece->mapping->size) /* decoded values are not in it */
-        tl__map_expect(piece->mapping, (size_t)(from - file), (size_t)count * sizeof(float));
+    else if (piece->mapping)
+        tl__map_expect(piece->mapping, (size_t)(from - piece->mapping->data), (size_t)count * sizeof(float));
+}
+
+const tl__mapping *tl__parameter_mapping(const tl__parameter *parameter, uint64_t *offset) {
+    const tl__source *source = &parameter->source;
+    const tl__piece *piece = source->data;
+    if (parameter->values || source->read != read_piece || !plain_piece(source) || !piece->mapping)
+        return NULL;
+    *offset = (uint64_t)(piece->entry.data - piece->mapping->data);
+    return piece->mapping;
 }
 
 static int64_t read_counter(const tl__entry *entry) {
@@ -107,7 +120,7 @@ static int64_t read_counter(const tl__entry *entry) {
 
 /* ---- attaching ---- */
 
-static void commit(tl_context *context, tl__parameter *parameter, const tl__piece *piece) {
+void tl__piece_commit(tl_context *context, tl__parameter *parameter, const tl__piece *piece) {
     if (piece->action == TL__PIECE_KEEP)
         return;
     if (parameter->kind == TL__PARAMETER_COUNTER) {
@@ -139,37 +152,52 @@ static bool has_names(const tl_model *model, const tl__archive *archive) {
     return true;
 }
 
-tl_status tl__model_attach(tl_model *model, tl__archive *archive, const tl_weights_options *options) {
-    tl_context *context = model->context;
-    tl__loaded *loaded = tl__calloc(context, 1, sizeof *loaded);
-    if (!loaded)
-        return TL_ERROR_MEMORY;
-    loaded->pieces = tl__calloc(context, model->parameter_count, sizeof *loaded->pieces);
-    if (!loaded->pieces) {
-        tl__free(context, loaded);
-        return TL_ERROR_MEMORY;
-    }
-    tl__findings findings = {.context = context, .path = archive->path};
+tl_status tl__model_match(tl_model *model, tl__archive *archive, const tl_weights_options *options, bool partial,
+                          tl__piece *pieces) {
+    tl__findings findings = {.context = model->context, .path = archive->path, .partial = partial};
     if (archive->layer_count && !has_names(model, archive))
-        tl__match_layers(model, archive, options, loaded->pieces, &findings);
+        tl__match_layers(model, archive, options, pieces, &findings);
     else
-        tl__match_names(model, archive, options, loaded->pieces, &findings);
+        tl__match_names(model, archive, options, pieces, &findings);
     if (findings.count) {
         char more[32] = "";
         if (findings.count > findings.shown)
             snprintf(more, sizeof more, "; and %zu more", findings.count - findings.shown);
-        tl__free(context, loaded->pieces);
-        tl__free(context, loaded);
-        return tl__fail(context, TL_ERROR_WEIGHTS, "%s: does not fit %s: %s%s", archive->path, model->arch->name,
+        return tl__fail(model->context, TL_ERROR_WEIGHTS, "%s: does not fit %s: %s%s", archive->path, model->arch->name,
                         findings.text, more);
     }
+    if (options->bgr && pieces[0].action == TL__PIECE_READ)
+        swap_channels(&pieces[0]);
+    for (size_t i = 0; i < model->parameter_count; i++)
+        if (pieces[i].action == TL__PIECE_READ)
+            pieces[i].mapping = tl__archive_mapping(archive, pieces[i].entry.data);
+    return TL_OK;
+}
 
-    if (options->bgr && loaded->pieces[0].action == TL__PIECE_READ)
-        swap_channels(&loaded->pieces[0]);
-    for (size_t i = 0; i < model->parameter_count; i++) {
-        loaded->pieces[i].mapping = &archive->mapping;
-        commit(context, model->parameters[i], &loaded->pieces[i]);
+static tl_status prepare(tl_model *model, tl__archive *archive, const tl_weights_options *options, tl__loaded *loaded,
+                         tl__base **base) {
+    loaded->pieces = tl__calloc(model->context, model->parameter_count, sizeof *loaded->pieces);
+    if (!loaded->pieces)
+        return TL_ERROR_MEMORY;
+    TL__TRY(tl__model_match(model, archive, options, false, loaded->pieces));
+    return tl__base_ready(model, archive, options, base);
+}
+
+tl_status tl__model_attach(tl_model *model, tl__archive *archive, const tl_weights_options *options) {
+    tl_context *context = model->context;
+    tl__base *base = NULL;
+    tl__loaded *loaded = tl__calloc(context, 1, sizeof *loaded);
+    if (!loaded)
+        return TL_ERROR_MEMORY;
+    tl_status status = prepare(model, archive, options, loaded, &base);
+    if (status != TL_OK) {
+        tl__free(context, loaded->pieces);
+        tl__free(context, loaded);
+        return status;
     }
+    for (size_t i = 0; i < model->parameter_count; i++)
+        tl__piece_commit(context, model->parameters[i], &loaded->pieces[i]);
+    tl__base_set(model, base, loaded->pieces);
     loaded->archive = archive;
     loaded->next = model->loaded;
     model->loaded = loaded;
@@ -209,7 +237,7 @@ tl_status tl_model_load_weights(tl_model *model, const char *path, const tl_weig
     if (model->saving)
         return tl__fail(model->context, TL_ERROR_ARGUMENT, "%s: the model is being saved", path);
     tl__archive *archive;
-    TL__TRY(tl__archive_open(model->context, path, &archive));
+    TL__TRY(tl__model_archive_open(model->context, path, &archive));
     tl_status status = tl__model_attach(model, archive, &given);
     if (status != TL_OK)
         tl__archive_close(archive);

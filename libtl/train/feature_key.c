@@ -6,14 +6,12 @@
 
 #include "data/augment.h"
 #include "graph/plan_internal.h"
-#include "train/frozen.h"
+#include "models/frozen.h"
 
 typedef struct tracer {
     tl__engine *engine;
     const tl__graph *graph;
     bool *needed;    /* values that the cut is computed from */
-    const tl__hash *known;
-    const bool *unknown;
     tl__hash nodes, weights;
 } tracer;
 
@@ -21,16 +19,9 @@ static void mix(tl__hash *hash, const void *data, size_t bytes) {
     *hash = tl__hash_mix(*hash, tl__hash_bytes(data, bytes, 0));
 }
 
-static tl_status mix_parameter(tracer *t, const tl__parameter *p) {
-    const tl_model *model = t->engine->model;
+static tl_status mix_parameter(tracer *t, tl__parameter *p) {
     tl__hash contents;
-    size_t i = 0;
-    while (i < model->parameter_count && model->parameters[i] != p)
-        i++;
-    if (t->known && i < model->parameter_count && !t->unknown[i])
-        contents = t->known[i];
-    else
-        TL__TRY(tl__parameter_hash(model->context, p, &contents));
+    TL__TRY(tl__parameter_hash(t->engine->model->context, p, &contents));
     mix(&t->weights, p->name, strlen(p->name));
     t->weights = tl__hash_mix(t->weights, contents);
     return TL_OK;
@@ -132,8 +123,8 @@ static tl_status write_about(const tracer *t, const tl__draw_options *draw, cons
     return TL_OK;
 }
 
-tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, const tl__hash *known,
-                                 const bool *unknown, bool words, tl__feature_key *key) {
+tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, bool words,
+                                 tl__feature_key *key) {
     tl_context *context = engine->model->context;
     tl__draw_options one = *draw;
     tl__graph *graph;
@@ -142,7 +133,7 @@ tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *dra
     one.batch = 1;
     one.training = false;
     TL__TRY(tl__model_draw(engine->model, &one, &graph, &drawn));
-    tracer t = {.engine = engine, .graph = graph, .known = known, .unknown = unknown};
+    tracer t = {.engine = engine, .graph = graph};
     char name[256];
     for (int i = 0; i < cut->count; i++)
         key->count += (size_t)tl__desc_count(&graph->values[cut->values[i]].desc);

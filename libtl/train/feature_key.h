@@ -12,10 +12,9 @@ typedef struct tl__feature_key {
 } tl__feature_key;
 
 /* With `words` false, about and stem stay NULL, and no weight is read. `draw` and `cut` as for tl__runner_create.
- * `known` holds the hashes of the parameters whose `unknown` is false; the others', and all where it is NULL, are taken
- * now. To be released. TL_ERROR_MEMORY, TL_ERROR_IO and what drawing gives. */
-tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, const tl__hash *known,
-                                 const bool *unknown, bool words, tl__feature_key *key);
+ * To be released. TL_ERROR_MEMORY, TL_ERROR_IO and what drawing gives. */
+tl_status tl__feature_key_create(tl__engine *engine, const tl__draw_options *draw, const tl__cut *cut, bool words,
+                                 tl__feature_key *key);
 void tl__feature_key_release(tl_context *context, tl__feature_key *key);
 
 /* The key of an image's features: of its file's contents and, where several are made of one image, which of them (0: the

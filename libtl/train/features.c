@@ -316,6 +316,8 @@ static tl_status compute_part(tl__features *f, const tl__feature_request *reques
 static tl_status compute(tl__features *f, const tl__feature_request *request) {
     tl__runner *runner = NULL;
     part p = {0};
+    if (request->certain)
+        TL__TRY(request->certain(request->user));
     size_t most = f->images[0] > f->images[1] ? f->images[0] : f->images[1], total = 0;
     if (tl__calibration_missing(request->engine))
         TL__TRY(tl__calibrate_on(request->engine, &request->draw, &request->cut, request->sets[0],
@@ -408,8 +410,7 @@ tl_status tl__features_create(const tl__feature_request *request, tl__features *
     if (request->folder && request->engine->storage == TL_DTYPE_U8)
         status = tl__calibration_hash(request->engine, request->sets[0], request->augment);
     if (status == TL_OK)
-        status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->known,
-                                        request->unknown, request->folder != NULL, &f->key);
+        status = tl__feature_key_create(request->engine, &request->draw, &request->cut, request->folder != NULL, &f->key);
     if (status == TL_OK) {
         f->count = f->key.count;
         tl__feature_reason(reason, f->key.name, 0, true);

@@ -23,10 +23,9 @@ typedef struct tl__feature_request {
     const char *folder;                    /* of the files; NULL: in memory only */
     uint64_t limit;                        /* bytes for all files in it; 0: chosen */
     uint64_t memory;                       /* bytes for what has no place in a file */
-    const tl__hash *known;                 /* see tl__feature_key_create */
-    const bool *unknown;
     double patience;                       /* seconds to wait for another process that adds nothing of use; 0: chosen */
     void *user;
+    tl_status (*certain)(void *user); /* before any is computed: are the weights what they are taken for? or NULL */
     tl_status (*planned)(void *user, const tl__plan *plan); /* what computes features, if any have to be; or NULL */
     void (*begin)(void *user);             /* before the images of each set, those that are not there yet */
     tl__feature_progress progress;

@@ -5,8 +5,8 @@
 #include "data/augment.h"
 #include "train/calibrate.h"
 #include "train/evaluate.h"
-#include "train/frozen.h"
 #include "train/judge.h"
+#include "train/proof.h"
 #include "train/trainer.h"
 
 #define PIXEL_CACHE ((size_t)64 << 20) /* decoded images kept between epochs */
@@ -24,7 +24,7 @@ typedef struct run {
     tl__features *features; /* of both sets; NULL: steps read images */
     char *folder;           /* where they are kept; NULL: in memory */
     bool *changed;          /* by parameter: some stage trains or moves it */
-    tl__hash *hashes;       /* of the others' contents */
+    tl__proof proof;        /* of the others */
     tl__runner *val_runner;
     tl__judge *judge; /* of val as whole images; NULL: there is val_loader */
     uint32_t *order;
@@ -121,6 +121,10 @@ static tl_status read_targets(run *r, int set, const tl_dataset *dataset) {
     return status;
 }
 
+static tl_status settle_proof(void *user) {
+    return tl__proof_settle(&((run *)user)->proof);
+}
+
 static void begin_features_phase(void *user) {
     begin_phase(user, TL_PHASE_FEATURES);
 }
@@ -142,9 +146,8 @@ static tl_status make_features(run *r, char reason[128]) {
                                    .folder = r->folder,
                                    .limit = o->cache_limit,
                                    .memory = tl__feature_memory(r->folder ? 0 : o->cache_limit),
-                                   .known = r->hashes,
-                                   .unknown = r->changed,
                                    .user = r,
+                                   .certain = settle_proof,
                                    .planned = note_features_plan,
                                    .begin = begin_features_phase,
                                    .progress = report_progress};
@@ -235,9 +238,9 @@ static tl_status begin_val(run *r, bool from_features) {
         const bool uncalibrated = trainer->engine->storage == TL_DTYPE_U8 && !r->features;
         const tl__whole_cache_options cache = {.folder = uncalibrated ? NULL : r->folder,
                                                .limit = o->cache_limit,
-                                               .known = r->hashes,
-                                               .unknown = r->changed,
-                                               .beside = r->features ? tl__features_file(r->features) : NULL};
+                                               .beside = r->features ? tl__features_file(r->features) : NULL,
+                                               .user = r,
+                                               .certain = settle_proof};
         TL__TRY(tl__judge_stage(r->judge, &trainer->cut, all > taken ? all - taken : 0, &cache));
         return tl__judge_prepare(r->judge, r, note_features_plan);
     }
@@ -407,9 +410,6 @@ static tl_status check_data(run *r) {
 
 static tl_status find_folder(run *r) {
     const char *folder = r->options->cache_folder;
-    r->hashes = tl__calloc(r->context, r->model->parameter_count, sizeof *r->hashes);
-    if (!r->hashes)
-        return TL_ERROR_MEMORY;
     if (!folder || !r->options->cache_features)
         return TL_OK;
     if (!*folder)
@@ -486,25 +486,21 @@ static void release(run *r) {
     tl__free(r->context, r->confusion);
     tl__free(r->context, r->plans);
     tl__free(r->context, r->folder);
-    tl__free(r->context, r->hashes);
     tl__free(r->context, r->changed);
+    tl__proof_release(&r->proof);
 }
 
 static tl_status train(run *r, tl_train_result *result) {
-    tl__hash before, after;
-    size_t frozen;
     TL__TRY(find_changed(r));
-    TL__TRY(tl__frozen_hash(r->model, r->changed, false, r->hashes, &before, &frozen));
+    TL__TRY(tl__proof_begin(r->model, r->changed, r->folder, &r->proof));
     for (size_t stage = 0; stage < r->options->stage_count; stage++) {
         TL__TRY(begin_stage(r, stage));
         for (int epoch = 1; epoch <= r->trainer->stages[stage].epochs; epoch++)
             TL__TRY(run_epoch(r, stage, epoch));
     }
-    TL__TRY(tl__frozen_hash(r->model, r->changed, true, r->hashes, &after, &frozen));
-    if (before.low != after.low || before.high != after.high)
-        return tl__fail(r->context, TL_ERROR_INTERNAL, "something frozen changed while training");
-    result->frozen_tensors = frozen;
-    tl__hash_text(after, result->frozen_hash);
+    TL__TRY(tl__proof_end(&r->proof));
+    result->frozen_tensors = r->proof.count;
+    tl__hash_text(r->proof.hash, result->frozen_hash);
     return TL_OK;
 }
 

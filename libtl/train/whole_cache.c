@@ -19,7 +19,7 @@ static tl_status do_without(tl__whole_cache *c, tl_status status) {
 static tl_status key_of(tl__whole_cache *c, int height, int width, tl__feature_key *key) {
     const tl__whole_cache_options *o = &c->options;
     const tl__draw_options draw = {.batch = 1, .height = height, .width = width};
-    return tl__feature_key_create(o->engine, &draw, &o->cut, o->known, o->unknown, true, key);
+    return tl__feature_key_create(o->engine, &draw, &o->cut, true, key);
 }
 
 static tl_status create(tl__whole_cache *c) {
@@ -143,6 +143,7 @@ static tl_status make_room(tl__whole_cache *c, size_t rows) {
 tl_status tl__whole_cache_put(tl__whole_cache *cache, tl__hash key, const float *features, size_t count) {
     if (!cache->cache || !cache->writing)
         return TL_OK;
+    TL__TRY(cache->options.certain(cache->options.user));
     TL__TRY(take_lock(cache));
     if (cache->writing)
         TL__TRY(make_room(cache, (count + ROW - 1) / ROW));

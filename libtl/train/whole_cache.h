@@ -13,9 +13,9 @@ typedef struct tl__whole_cache_options {
     tl__cut cut;
     const char *folder;    /* of the file */
     uint64_t limit;        /* bytes for all files in it; 0: chosen */
-    const tl__hash *known; /* see tl__feature_key_create; they outlive it, as do the folder's name and the next one */
-    const bool *unknown;
-    const char *beside; /* a file of the same run that must not go to make room; or NULL */
+    const char *beside;    /* a file of the same run that must not go to make room; or NULL; both names outlive it */
+    void *user;
+    tl_status (*certain)(void *user); /* features will be kept: what the key says of the weights must not be hearsay */
 } tl__whole_cache_options;
 
 typedef struct tl__whole_cache {

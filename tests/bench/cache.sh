@@ -1,7 +1,8 @@
 #!/bin/sh
 # Head trainings that share a trunk: what RUNS of them, with seeds 0, 1, ..., cost in all against one, each a process of its
 # own that reads the weights, trains ten epochs and writes its models. The first computes the features, the others find
-# them. Then the first one once more with nothing kept.
+# them. Once with models that are whole, once with models of what changed; each time with a cache that is empty at first.
+# Then the first one once more with nothing kept.
 #
 #   tests/bench/cache.sh [IMAGES [RUNS [ARCH]]]     128, 20, resnet50; TL_TEST_BUILD says where tl was built
 set -eu
@@ -38,24 +39,33 @@ train() { # SEED OPTION...
     "$tl" train "$work/run.ini" -q -o "$work/runs/$seed" --force -s experiment.seed="$seed" "$@" >/dev/null
 }
 train 0 -s data.cache=none -s stage.head.epochs=1 # what the machine has to read is in its memory now
-begin=$(now)
-train 0
-one=$(since "$begin")
-seed=1
-while [ $seed -lt "$runs" ]; do
-    train $seed
-    seed=$((seed + 1))
+echo "$arch, $images images"
+for save in all changed; do
+    rm -rf "$work/cache" "$work/runs"
+    begin=$(now)
+    train 0 -s experiment.save=$save
+    one=$(since "$begin")
+    least=$one
+    seed=1
+    while [ $seed -lt "$runs" ]; do
+        start=$(now)
+        train $seed -s experiment.save=$save
+        least=$(awk -v a="$least" -v b="$(since "$start")" 'BEGIN { print b < a ? b : a }')
+        seed=$((seed + 1))
+    done
+    all=$(since "$begin")
+    awk -v one="$one" -v all="$all" -v runs="$runs" -v least="$least" -v save="$save" \
+        -v disk="$(du -sk "$work/runs" | cut -f 1)" 'BEGIN {
+        printf "save = %s: %d runs %.2f s, %.2f times the first with its %.2f s; %.3f s for each of the others, the least %.3f s; ",
+            save, runs, all, all / one, one, (all - one) / (runs - 1), least
+        printf "%.1f MB of disk\n", disk / 1000 }'
 done
-all=$(since "$begin")
-cp "$work/runs/0/model.safetensors" "$work/found.safetensors"
 begin=$(now)
 train 0
+cp "$work/runs/0/model.safetensors" "$work/found.safetensors"
 again=$(since "$begin")
 begin=$(now)
 train 0 -s data.cache=memory
 without=$(since "$begin")
 cmp "$work/runs/0/model.safetensors" "$work/found.safetensors"
-awk -v one="$one" -v all="$all" -v again="$again" -v without="$without" -v runs="$runs" -v images="$images" -v arch="$arch" 'BEGIN {
-    printf "%s, %d images: first run %.2f s, again %.2f s, without a file %.2f s\n", arch, images, one, again, without
-    printf "%d runs %.2f s: %.2f times one, %.3f s for each of the others\n", runs, all, all / one, (all - one) / (runs - 1)
-}'
+echo "the first again $again s; with nothing kept $without s, and the same weights"

@@ -3,7 +3,7 @@ check_PROGRAMS += %reldir%/ini %reldir%/draw %reldir%/keys %reldir%/sheet
 TESTS += %reldir%/ini
 tl_cli_tests = %reldir%/verbs.sh %reldir%/config.sh %reldir%/train.sh %reldir%/stop.sh %reldir%/models.sh %reldir%/docs.sh %reldir%/devices.sh %reldir%/placement.sh \
 	%reldir%/selftest.sh %reldir%/tune.sh \
-	%reldir%/embed.sh %reldir%/cache.sh %reldir%/masks.sh %reldir%/segment.sh %reldir%/augment.sh %reldir%/whole.sh
+	%reldir%/embed.sh %reldir%/cache.sh %reldir%/changed.sh %reldir%/masks.sh %reldir%/segment.sh %reldir%/augment.sh %reldir%/whole.sh
 TESTS += $(tl_cli_tests)
 EXTRA_DIST += $(tl_cli_tests) %reldir%/lib.sh
 

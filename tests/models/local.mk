@@ -1,6 +1,6 @@
 # Networks, their values, and the golden cases.
 TL_MODEL_TESTS = %reldir%/networks %reldir%/initial %reldir%/patterns %reldir%/weights %reldir%/layers %reldir%/segmenters \
-	%reldir%/saving
+	%reldir%/saving %reldir%/changed
 check_PROGRAMS += $(TL_MODEL_TESTS) %reldir%/goldens
 TESTS += $(TL_MODEL_TESTS) %reldir%/goldens
 TL_MODEL_TEST_SUPPORT = %reldir%/support.c %reldir%/support.h
@@ -23,6 +23,10 @@ TL_MODEL_TEST_SUPPORT = %reldir%/support.c %reldir%/support.h
 %canon_reldir%_saving_SOURCES = %reldir%/saving.c $(TL_MODEL_TEST_SUPPORT)
 %canon_reldir%_saving_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_saving_LDADD = $(TL_TEST_LDADD)
+%canon_reldir%_changed_SOURCES = %reldir%/changed.c %reldir%/onnx_writer.c %reldir%/onnx_writer.h %reldir%/formula.c \
+	%reldir%/formula.h $(TL_MODEL_TEST_SUPPORT)
+%canon_reldir%_changed_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_changed_LDADD = $(TL_TEST_LDADD)
 %canon_reldir%_layers_SOURCES = %reldir%/layers.c %reldir%/onnx_writer.c %reldir%/onnx_writer.h %reldir%/formula.c \
 	%reldir%/formula.h $(TL_MODEL_TEST_SUPPORT)
 %canon_reldir%_layers_CFLAGS = $(TL_TEST_CFLAGS)

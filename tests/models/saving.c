@@ -2,9 +2,11 @@
 #include "tests/models/support.h"
 
 #include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static bool same_files(const char *a, const char *b) {
@@ -130,8 +132,39 @@ static void test_failures(void **state) {
     context_destroy(context);
 }
 
+/* No room, for what the thread writes, or for what is written at the end. */
+static void test_full(void **state) {
+    (void)state;
+    tl_context *context = context_create();
+    const char *path = temporary("full.safetensors");
+    tl_model *model = small_model(context);
+    bool *all = calloc(model->parameter_count, sizeof *all);
+    struct rlimit limit, small = {.rlim_cur = 20000};
+    memset(all, true, model->parameter_count * sizeof *all);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small.rlim_max = limit.rlim_max;
+    for (int at_the_end = 0; at_the_end < 2; at_the_end++) {
+        const long before = context_blocks(context);
+        tl_saving *saving;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        tl_status begun = tl_model_save_begin(model, path, at_the_end ? all : NULL, &saving);
+        tl_status status = begun == TL_OK ? tl_model_save_end(saving) : begun;
+        setrlimit(RLIMIT_FSIZE, &limit);
+        assert_ok(context, begun);
+        assert_fails(context, status, TL_ERROR_IO, path);
+        assert_int_not_equal(access(path, F_OK), 0);
+        assert_int_equal(temporaries(path), 0);
+        assert_int_equal(context_blocks(context), before);
+    }
+    signal(SIGXFSZ, SIG_DFL);
+    free(all);
+    tl_model_destroy(model);
+    context_destroy(context);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_file), cmocka_unit_test(test_abandoned),
-                                       cmocka_unit_test(test_failures)};
+                                       cmocka_unit_test(test_failures), cmocka_unit_test(test_full)};
     return cmocka_run_group_tests_name("files that are written meanwhile", tests, NULL, NULL);
 }

@@ -306,10 +306,10 @@ static void test_keys(void **state) {
     ok(tl__engine_create(p.model, p.device, &engine), p.context);
     tl__draw_options draw = {.batch = 8, .height = SIZE, .width = SIZE},
                      one = {.batch = 3, .height = SIZE, .width = SIZE};
-    ok(tl__feature_key_create(engine, &draw, &nine, NULL, NULL, true, &f32), p.context);
-    ok(tl__feature_key_create(engine, &one, &nine, NULL, NULL, true, &chunked), p.context);
+    ok(tl__feature_key_create(engine, &draw, &nine, true, &f32), p.context);
+    ok(tl__feature_key_create(engine, &one, &nine, true, &chunked), p.context);
     ok(tl__engine_set_precision(engine, TL_PRECISION_BF16), p.context);
-    ok(tl__feature_key_create(engine, &draw, &nine, NULL, NULL, true, &bf16), p.context);
+    ok(tl__feature_key_create(engine, &draw, &nine, true, &bf16), p.context);
     assert_string_equal(f32.about, chunked.about);
     assert_string_not_equal(f32.about, bf16.about);
     assert_non_null(strstr(bf16.about, "precision bf16"));

@@ -173,7 +173,7 @@ static char *key_of(fixture *x, const tl_dataset *data) {
     ok(tl__engine_create(x->model, x->device, &engine), x->context);
     ok(tl__engine_set_precision(engine, TL_PRECISION_INT8), x->context);
     ok(tl__calibration_hash(engine, data, NULL), x->context);
-    ok(tl__feature_key_create(engine, &draw, &cut, NULL, NULL, true, &key), x->context);
+    ok(tl__feature_key_create(engine, &draw, &cut, true, &key), x->context);
     char *about = strdup(key.about);
     tl__feature_key_release(x->context, &key);
     tl__engine_destroy(engine);

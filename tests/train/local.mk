@@ -1,8 +1,11 @@
 TL_TRAIN_TESTS = %reldir%/passes %reldir%/steps %reldir%/jobs %reldir%/failures %reldir%/cache %reldir%/extract \
 	%reldir%/rates %reldir%/confusion %reldir%/label %reldir%/segment %reldir%/dice %reldir%/weights %reldir%/stored %reldir%/tiles %reldir%/whole \
-	%reldir%/views %reldir%/mask_views %reldir%/int8
+	%reldir%/views %reldir%/mask_views %reldir%/int8 %reldir%/proof
 check_PROGRAMS += $(TL_TRAIN_TESTS)
 TESTS += $(TL_TRAIN_TESTS)
+%canon_reldir%_proof_SOURCES = %reldir%/proof.c %reldir%/support.c %reldir%/support.h
+%canon_reldir%_proof_CFLAGS = $(TL_TEST_CFLAGS)
+%canon_reldir%_proof_LDADD = $(TL_TEST_LDADD)
 %canon_reldir%_views_SOURCES = %reldir%/views.c %reldir%/support.c %reldir%/support.h
 %canon_reldir%_views_CFLAGS = $(TL_TEST_CFLAGS)
 %canon_reldir%_views_LDADD = $(TL_TEST_LDADD)

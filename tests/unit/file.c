@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[256], path[300];
@@ -100,7 +101,7 @@ static void mapping(void **state) {
 static void mapping_failures(void **state) {
     (void)state;
     char message[400];
-    tl__mapping mapped = {(const uint8_t *)"untouched", 9};
+    tl__mapping mapped = {.data = (const uint8_t *)"untouched", .size = 9};
     assert_int_equal(tl__map(context, path, &mapped), TL_ERROR_NOT_FOUND);
     snprintf(message, sizeof message, "%s: No such file or directory", path);
     assert_string_equal(tl_context_message(context), message);
@@ -130,6 +131,42 @@ static void forgetting(void **state) {
     }
     tl__unmap(&mapped);
     free(text);
+}
+
+/* What was written just now has no stamp to go by; otherwise it is that of the path, and every fact counts. */
+static void stamps(void **state) {
+    (void)state;
+    struct stat st;
+    uint64_t stamp;
+    put("text");
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(tl__stamp_read(path, &stamp));
+    struct stat old = st, other;
+    old.st_mtim.tv_sec = old.st_ctim.tv_sec = 1000;
+    const uint64_t settled = tl__stamp_settled(&old);
+    assert_true(settled != 0);
+    for (int i = 0; i < 7; i++) {
+        other = old;
+        other.st_size += i == 0;
+        other.st_ino += i == 1;
+        other.st_dev += i == 2;
+        other.st_mtim.tv_sec += i == 3;
+        other.st_mtim.tv_nsec ^= i == 4;
+        other.st_ctim.tv_sec += i == 5;
+        other.st_ctim.tv_nsec ^= i == 6;
+        assert_true(tl__stamp_settled(&other) != settled && tl__stamp_settled(&other) != 0);
+    }
+    for (int i = 0; i < 3; i++) { /* either time, and one that is to come */
+        const struct timespec now = {.tv_sec = time(NULL) + (i == 2 ? 1000 : 0)};
+        other = old;
+        if (i > 0)
+            other.st_mtim = now;
+        else
+            other.st_ctim = now;
+        assert_true(tl__stamp_settled(&other) == 0);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_false(tl__stamp_read(path, &stamp));
 }
 
 /* ---- writing ---- */
@@ -266,6 +303,7 @@ int main(void) {
         CASE(mapping),
         CASE(mapping_failures),
         CASE(forgetting),
+        CASE(stamps),
         CASE(writing),
         CASE(writing_nothing),
         CASE(writing_much),

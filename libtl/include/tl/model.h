@@ -61,8 +61,10 @@ TL_API const char *tl_arch_name(size_t index);
 TL_API tl_status tl_model_create(tl_context *context, const tl_model_options *options, tl_model **out);
 
 /* Opens a file that tl_model_save wrote: architecture, classes, preprocessing and weights in one. The file is
- * mapped and must stay as it is while the model lives. TL_ERROR_FORMAT: no such metadata in it.
- * TL_ERROR_WEIGHTS: tensors missing or misshapen. TL_ERROR_IO, TL_ERROR_MEMORY. */
+ * mapped and must stay as it is while the model lives. One of tl_model_save_changed is read with its base, for which
+ * the same holds. TL_ERROR_FORMAT: no such metadata in it. TL_ERROR_WEIGHTS: tensors missing or misshapen, or another
+ * base. TL_ERROR_NOT_FOUND: no such file, or its base is not there. TL_ERROR_LIMIT: more than eight bases.
+ * TL_ERROR_IO, TL_ERROR_MEMORY. */
 TL_API tl_status tl_model_open(tl_context *context, const char *path, tl_model **out);
 
 TL_API void tl_model_destroy(tl_model *model); /* NULL is fine */
@@ -76,9 +78,10 @@ typedef struct tl_weights_options {
 /* Loads weights into the model: torchvision names in a .pth (zip or legacy) or .safetensors, or an ONNX file whose
  * convolutions and linears match in graph order. All or nothing: on failure the model is as before. The head
  * (fc, or classifier.6 of VGG) stays new where its shape differs, or where the file lacks it and the head is
- * TL_HEAD_LINEAR. The file stays mapped while the model lives.
+ * TL_HEAD_LINEAR. The file stays mapped while the model lives. One of tl_model_save_changed is read with its base.
  * TL_ERROR_WEIGHTS: the message lists the missing, extra and misshapen keys (the first few; all are logged).
- * TL_ERROR_IO, TL_ERROR_FORMAT, TL_ERROR_MEMORY. `options` may be NULL. */
+ * TL_ERROR_NOT_FOUND, TL_ERROR_LIMIT as tl_model_open. TL_ERROR_IO, TL_ERROR_FORMAT, TL_ERROR_MEMORY. `options` may be
+ * NULL. */
 TL_API tl_status tl_model_load_weights(tl_model *model, const char *path, const tl_weights_options *options);
 
 /* Writes everything to one .safetensors file with torchvision's names and layouts, whole or not at all; PyTorch
@@ -98,6 +101,19 @@ typedef struct tl_saving tl_saving;
 TL_API tl_status tl_model_save_begin(tl_model *model, const char *path, const bool *changing, tl_saving **out);
 TL_API tl_status tl_model_save_end(tl_saving *saving);
 TL_API void tl_model_save_abandon(tl_saving *saving);
+
+/* Writes only what is not as tl_model_load_weights or tl_model_open, whichever was called last, read it from its file,
+ * the base: parameters and buffers that were trained or written since, and those that the base does not give, as a new
+ * head. Whatever reads a model's file reads the base with it, and tl_model_save of what was read so writes every tensor.
+ * The file is an ordinary .safetensors with the metadata of a whole one and "libtl.base", a JSON object: `file`, the
+ * base's path from the folder of the file, and `path`, the absolute one; `hash`, of names and contents of the `tensors`
+ * tensors that are left to the base, as tl_train_result has it of what is frozen; `bgr`, if it was read so. The base is
+ * looked for under `file`, under `path`, and beside the file; another one than it was is an error that says so. It may be
+ * of any format, and may be a file of changes itself, up to eight deep.
+ * TL_ERROR_ARGUMENT: the model was not read from a file; `path` is its base, or the base's path is not UTF-8.
+ * TL_ERROR_NOT_FOUND: the base is not there any more, or was written to. TL_ERROR_LIMIT: too deep. TL_ERROR_IO,
+ * TL_ERROR_MEMORY. What fails has written nothing. */
+TL_API tl_status tl_model_save_changed(tl_model *model, const char *path);
 
 /* ---- what it is ---- */
 

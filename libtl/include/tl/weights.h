@@ -17,7 +17,8 @@ typedef struct tl_weights tl_weights;
 
 /* Opens a file of tensors: PyTorch's .pth (zip or legacy), .safetensors or ONNX, told by its contents. "module."
  * and a wrapping dictionary ("state_dict", "model") are taken off the names. Nothing in the file is executed. It is
- * mapped and must stay as it is until it is closed; close it before its context.
+ * mapped and must stay as it is until it is closed; close it before its context. Of a file of tl_model_save_changed these
+ * are the tensors that it has itself, not those of its base.
  * TL_ERROR_ARGUMENT, TL_ERROR_IO, TL_ERROR_FORMAT (what is wrong, and where), TL_ERROR_LIMIT, TL_ERROR_MEMORY. */
 TL_API tl_status tl_weights_open(tl_context *context, const char *path, tl_weights **out);
 TL_API void tl_weights_close(tl_weights *weights); /* NULL is fine */
