@@ -55,20 +55,6 @@ static void copy_file(const char *from, const char *to) {
     assert_int_equal(fclose(out), 0);
 }
 
-static bool same_files(const char *a, const char *b) {
-    FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-    assert_non_null(x);
-    assert_non_null(y);
-    int c, d;
-    do {
-        c = fgetc(x);
-        d = fgetc(y);
-    } while (c == d && c != EOF);
-    fclose(x);
-    fclose(y);
-    return c == d;
-}
-
 /* What is read is the model, and what is written of that whole is the file that the model itself gives. */
 static void expect_same(tl_context *context, tl_model *model, const char *changed) {
     static char *whole, *direct;

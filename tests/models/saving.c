@@ -9,20 +9,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static bool same_files(const char *a, const char *b) {
-    FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-    assert_non_null(x);
-    assert_non_null(y);
-    int c, d;
-    do {
-        c = fgetc(x);
-        d = fgetc(y);
-    } while (c == d && c != EOF);
-    fclose(x);
-    fclose(y);
-    return c == d;
-}
-
 static size_t temporaries(const char *path) {
     char pattern[4200];
     glob_t found;

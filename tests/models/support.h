@@ -32,6 +32,7 @@ tl_model *model_create(tl_context *context, const char *arch, int classes, tl_he
 float *read_all(tl_model *model, const char *name, int64_t *count); /* to be freed with free() */
 /* All tensors of both are the same. */
 bool same_values(tl_model *a, tl_model *b);
+bool same_files(const char *a, const char *b); /* all bytes */
 
 #define assert_ok(context, call)                                                              \
     do {                                                                                      \

@@ -18,17 +18,9 @@ static uint8_t tone(int label, int channel) {
 
 /* Patches of the classes, of another pattern in each image. */
 static char *make_folder(void) {
-    char *folder = test_folder(1, 1, 8), path[4200];
-    static const char *const parts[] = {"images", "masks"};
+    char *folder = test_masks_folder();
     static uint8_t rgb[WIDTH * HEIGHT * 3], labels[WIDTH * HEIGHT];
-    uint8_t palette[256][3];
     tl_context *context = test_context(NULL);
-    for (int c = 0; c < 256; c++)
-        tl_class_colour(c, palette[c]);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%.4000s/%s", folder, parts[i]);
-        assert_int_equal(mkdir(path, 0777), 0);
-    }
     for (int n = 0; n < IMAGES; n++) {
         for (int i = 0; i < WIDTH * HEIGHT; i++) {
             const int x = i % WIDTH, y = i / WIDTH;
@@ -36,10 +28,7 @@ static char *make_folder(void) {
             for (int c = 0; c < 3; c++)
                 rgb[3 * i + c] = tone(labels[i], c);
         }
-        snprintf(path, sizeof path, "%.4000s/images/%d.png", folder, n);
-        ok(tl_image_save(context, path, WIDTH, HEIGHT, rgb, NULL, 0), context);
-        snprintf(path, sizeof path, "%.4000s/masks/%d.png", folder, n);
-        ok(tl_image_save(context, path, WIDTH, HEIGHT, labels, palette[0], 256), context);
+        test_masks_add(context, folder, n, WIDTH, HEIGHT, rgb, labels);
     }
     tl_context_destroy(context);
     return folder;

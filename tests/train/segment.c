@@ -204,16 +204,9 @@ static void test_tally(void **state) {
 
 /* images/ and masks/: discs of one colour, squares of another; a frame that does not count. */
 static char *masks_folder(void) {
-    char *folder = test_folder(1, 1, 8), path[4096];
-    static const char *const parts[] = {"images", "masks"};
-    uint8_t rgb[PIXELS * 3], labels[PIXELS], palette[256][3];
+    char *folder = test_masks_folder();
+    uint8_t rgb[PIXELS * 3], labels[PIXELS];
     tl_context *context = test_context(NULL);
-    for (int c = 0; c < 256; c++)
-        tl_class_colour(c, palette[c]);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%.4000s/%s", folder, parts[i]);
-        assert_int_equal(mkdir(path, 0777), 0);
-    }
     for (int n = 0; n < IMAGES; n++) {
         int cx = 12 + n % 5 * 4, cy = 14 + n % 3 * 6, class = 1 + n % 2;
         for (int i = 0; i < PIXELS; i++) {
@@ -223,10 +216,7 @@ static char *masks_folder(void) {
             for (int c = 0; c < 3; c++)
                 rgb[3 * i + c] = (uint8_t)((in ? (c == class ? 220 : 30) : 120) + (x * 7 + y * 13 + n * 5) % 23);
         }
-        snprintf(path, sizeof path, "%.4000s/images/%d.png", folder, n);
-        ok(tl_image_save(context, path, SIZE, SIZE, rgb, NULL, 0), context);
-        snprintf(path, sizeof path, "%.4000s/masks/%d.png", folder, n);
-        ok(tl_image_save(context, path, SIZE, SIZE, labels, palette[0], 256), context);
+        test_masks_add(context, folder, n, SIZE, SIZE, rgb, labels);
     }
     tl_context_destroy(context);
     return folder;

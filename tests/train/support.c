@@ -114,6 +114,28 @@ char *test_folder(int classes, int each, int size) {
     return strdup(folder);
 }
 
+char *test_masks_folder(void) {
+    static const char *const parts[] = {"images", "masks"};
+    char *folder = test_folder(1, 1, 8), path[4200];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%.4000s/%s", folder, parts[i]);
+        assert_int_equal(mkdir(path, 0777), 0);
+    }
+    return folder;
+}
+
+void test_masks_add(tl_context *context, const char *folder, int number, int width, int height, const uint8_t *rgb,
+                    const uint8_t *labels) {
+    char path[4200];
+    uint8_t palette[256][3];
+    for (int c = 0; c < 256; c++)
+        tl_class_colour(c, palette[c]);
+    snprintf(path, sizeof path, "%.4000s/images/%d.png", folder, number);
+    ok(tl_image_save(context, path, width, height, rgb, NULL, 0), context);
+    snprintf(path, sizeof path, "%.4000s/masks/%d.png", folder, number);
+    ok(tl_image_save(context, path, width, height, labels, palette[0], 256), context);
+}
+
 float *test_values(tl_model *model, size_t *count) {
     float *values = NULL;
     *count = 0;

@@ -30,6 +30,10 @@ uint8_t *test_images(int count, int size, uint64_t seed);
 int32_t *test_labels(int count, int classes);
 /* A folder with `classes` class folders of `each` PNG files; its path, to be freed. Removed at exit. */
 char *test_folder(int classes, int each, int size);
+/* One with empty images/ and masks/ in it, likewise; and image and mask number `number` for it. */
+char *test_masks_folder(void);
+void test_masks_add(tl_context *context, const char *folder, int number, int width, int height, const uint8_t *rgb,
+                    const uint8_t *labels);
 /* All values of all parameters one behind the other, to be freed; *count floats. */
 float *test_values(tl_model *model, size_t *count);
 

@@ -54,13 +54,8 @@ static char *in(const char *folder, const char *part, int image) {
 }
 
 static char *make_folder(void) {
-    char *folder = test_folder(1, 1, 8), path[4200];
-    static const char *const parts[] = {"images", "masks"};
+    char *folder = test_masks_folder();
     tl_context *context = test_context(NULL);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%.4000s/%s", folder, parts[i]);
-        assert_int_equal(mkdir(path, 0777), 0);
-    }
     for (int n = 0; n < IMAGES; n++) {
         const int height = sizes[n][0], width = sizes[n][1];
         uint8_t *rgb = malloc((size_t)height * (size_t)width * 3), *labels = malloc((size_t)height * (size_t)width);
